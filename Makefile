@@ -1,0 +1,45 @@
+# Thin: each line is a plain command that works without make.
+SHELL := /bin/bash
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+PYTHON := .venvs/main/bin/python
+
+.PHONY: run build test test-rust test-python lint bench words clean
+
+run: build ## build and serve on http://127.0.0.1:8080 over ./data
+	./target/release/genai-vectors api $(ARGS)
+
+build:
+	infra/install.sh build
+	cargo build --release --locked --bin genai-vectors
+
+test: test-rust test-python ## every test, Rust and Python
+
+test-rust:
+	infra/install.sh test
+	cargo test --release --locked --workspace
+
+test-python: build
+	infra/install.sh test
+	tests/venvs.sh
+	tests/run.sh
+
+lint: ## formatting and lints; warnings are errors
+	infra/install.sh test
+	cargo fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	tests/venvs.sh main
+	$(PYTHON) -m ruff check tests
+	$(PYTHON) -m ruff format --check tests
+
+bench: build ## one table: ingest, queries, memory, start, with ratios to peers of the same run
+	tests/venvs.sh main
+	$(PYTHON) tests/load/bench.py $(ARGS)
+
+words: build ## the README's example: 350k words, the nearest to "ocean"
+	tests/venvs.sh main
+	$(PYTHON) tests/recall/words.py make
+	$(PYTHON) tests/recall/words.py run
+
+clean:
+	cargo clean
+	rm -rf .venvs .cache tests/clients/js/node_modules

@@ -1,0 +1,52 @@
+//! `genai-vectors`: every operation and the indexer in one process, and the tools around it.
+//!
+//! This is a deployable: it reads the environment and wires the rooms together; what an operation does is in
+//! `service`.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `server` | `genai-vectors api`: HTTP in front of the service, status endpoints, shutdown |
+//! | `client` | a small signed HTTP client for the tools |
+//! | `import`, `export` | files into an index and back |
+
+mod client;
+mod export;
+mod import;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A vector database that speaks the Amazon S3 Vectors API.
+#[derive(Debug, Parser)]
+#[command(name = "genai-vectors", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the S3 Vectors API over a data directory.
+    Api(Box<server::ApiArgs>),
+    /// Load a Parquet, .npy or JSON lines file into an index, over the API.
+    Import(Box<import::ImportArgs>),
+    /// Write an index to a Parquet file that `import` takes back.
+    Export(Box<export::ExportArgs>),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Api(args) => server::run(*args),
+        Command::Import(args) => import::run(*args).map_err(|error| error.to_string()),
+        Command::Export(args) => export::run(*args).map_err(|error| error.to_string()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("genai-vectors: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Flags and environment of `genai-vectors api`, and the decisions that follow from them.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Flags of `genai-vectors api`; each may come from the environment.
+#[derive(Debug, Args)]
+pub(crate) struct ApiArgs {
+    /// Address to listen on.
+    #[arg(long, env = "SERVER_HOST", default_value = "127.0.0.1")]
+    pub(crate) host: String,
+    /// Port to listen on; 0 takes a free one and prints it.
+    #[arg(long, env = "SERVER_PORT", default_value_t = 8080)]
+    pub(crate) port: u16,
+    /// Directory that holds the database.
+    #[arg(long, env = "GENAI_VECTORS_STORAGE", default_value = "./data")]
+    pub(crate) storage: String,
+    /// Who may call: `none` (default on a loopback address) or `keys` (SigV4; default elsewhere).
+    #[arg(long, env = "GENAI_VECTORS_AUTH", value_enum)]
+    pub(crate) auth: Option<AuthMode>,
+    /// JSON file with the access keys of `--auth keys`; without it, `AWS_ACCESS_KEY_ID` and
+    /// `AWS_SECRET_ACCESS_KEY` are the one key.
+    #[arg(long, env = "GENAI_VECTORS_KEYS_FILE")]
+    pub(crate) keys_file: Option<PathBuf>,
+    /// Behave as AWS does where AWS is stricter.
+    #[arg(long, env = "GENAI_VECTORS_STRICT", num_args = 0..=1, default_missing_value = "true", default_value_t = false, value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) strict: bool,
+    /// Serve `/metrics` and `/stats`; by default only on a loopback address without keys.
+    #[arg(long, env = "GENAI_VECTORS_STATUS", num_args = 0..=1, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) status_endpoints: Option<bool>,
+    /// Whether the indexer folds and compacts in this process.
+    #[arg(long, env = "GENAI_VECTORS_INDEXER", value_enum, default_value_t = IndexerMode::On)]
+    pub(crate) indexer: IndexerMode,
+    /// Region in ARNs and in signatures.
+    #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
+    pub(crate) region: String,
+    /// Account in ARNs.
+    #[arg(long, env = "GENAI_VECTORS_ACCOUNT", default_value = "123456789012")]
+    pub(crate) account: String,
+    /// error, warn, info, debug, trace, or a tracing filter.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    pub(crate) log_level: String,
+    /// `text` (default on a terminal) or `json`.
+    #[arg(long, env = "LOG_FORMAT", value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
+    /// Threads for searching and indexing; by default one per core.
+    #[arg(long, env = "GENAI_VECTORS_THREADS")]
+    pub(crate) threads: Option<usize>,
+    /// MiB that requests in flight may hold together; beyond it the answer is 503.
+    #[arg(long, env = "GENAI_VECTORS_REQUEST_MEMORY_MIB", default_value_t = 512)]
+    pub(crate) request_memory_mib: u32,
+    #[command(flatten)]
+    pub(crate) indexing: IndexingArgs,
+}
+
+/// Tuning of the indexer; the defaults suit most.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Indexing")]
+pub(crate) struct IndexingArgs {
+    /// Fold the tail into a shard when it has this many KiB.
+    #[arg(long, env = "GENAI_VECTORS_FOLD_KIB")]
+    pub(crate) fold_kib: Option<u64>,
+    /// Fold the tail into a shard when it has this many entries.
+    #[arg(long, env = "GENAI_VECTORS_FOLD_ENTRIES")]
+    pub(crate) fold_entries: Option<usize>,
+    /// Fold the tail into a shard when it is this many milliseconds old.
+    #[arg(long, env = "GENAI_VECTORS_FOLD_AGE_MS")]
+    pub(crate) fold_age_ms: Option<u64>,
+    /// Seconds that an unreachable object stays before a collection may list it.
+    #[arg(long, env = "GENAI_VECTORS_COLLECT_FLOOR_AGE_S")]
+    pub(crate) collect_floor_age_s: Option<u64>,
+    /// Seconds between listing an unreachable object and deleting it.
+    #[arg(long, env = "GENAI_VECTORS_COLLECT_LIST_AGE_S")]
+    pub(crate) collect_list_age_s: Option<u64>,
+    /// Seconds between collections.
+    #[arg(long, env = "GENAI_VECTORS_COLLECT_INTERVAL_S")]
+    pub(crate) collect_interval_s: Option<u64>,
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuthMode {
+    /// Anybody who reaches the address.
+    None,
+    /// Holders of an access key, by SigV4.
+    Keys,
+}
+
+/// Whether the indexer runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IndexerMode {
+    /// Folds, compacts and collects.
+    On,
+    /// Leaves everything in the tail.
+    Paused,
+}
+
+/// How log events are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+impl ApiArgs {
+    /// Whether only this machine reaches the server.
+    pub(crate) fn is_loopback(&self) -> bool {
+        match self.host.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            Err(_) => self.host == "localhost",
+        }
+    }
+
+    /// The authentication that applies: none on loopback, keys elsewhere, unless said.
+    pub(crate) fn auth_mode(&self) -> AuthMode {
+        let default = if self.is_loopback() && self.keys_file.is_none() {
+            AuthMode::None
+        } else {
+            AuthMode::Keys
+        };
+        self.auth.unwrap_or(default)
+    }
+
+    /// Whether `/metrics` and `/stats` answer.
+    pub(crate) fn status_endpoints(&self) -> bool {
+        let default = self.is_loopback() && self.auth_mode() == AuthMode::None;
+        self.status_endpoints.unwrap_or(default)
+    }
+}

@@ -1,0 +1,39 @@
+//! `genai-vectors api`: HTTP in front of the service.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `args` | flags and environment |
+//! | `startup` | what is opened and refused before the first request; the banner |
+//! | `http` | one request: route, memory budget, body, signature, service, answer |
+//! | `body` | reading a body: bounded in bytes and time |
+//! | `guard` | what a server without keys refuses (DESIGN section 7) |
+//! | `budget` | the memory that requests in flight may hold |
+//! | `metrics`, `status` | `/metrics`, `/stats`, `/health` |
+//! | `connections` | accepting, slow clients, shutdown |
+
+mod args;
+mod body;
+mod budget;
+mod connections;
+mod guard;
+mod http;
+mod metrics;
+mod process;
+mod startup;
+mod status;
+
+pub(crate) use args::ApiArgs;
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A sentence for the operator: why the server did not start.
+pub(crate) fn run(args: ApiArgs) -> Result<(), String> {
+    startup::init_logging(&args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("http")
+        .build()
+        .map_err(|error| format!("cannot start the async runtime: {error}"))?;
+    runtime.block_on(startup::serve(args))
+}

@@ -1,0 +1,237 @@
+//! What is opened and refused before the first request, and the banner.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::pool::Pool;
+use model::{Ids, OsRandom, Region, Strictness, SystemClock};
+use service::{Config, Context, Ports, Service};
+use storage::cas::CasCatalog;
+use storage::local::{Directory, InProcessDoorbell};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use wire::KeyRing;
+
+use super::args::{ApiArgs, AuthMode, IndexerMode, LogFormat};
+use super::budget::MemoryBudget;
+use super::http::Server;
+use super::metrics::RequestMetrics;
+use super::connections;
+
+/// Log events to standard error; standard output belongs to the banner.
+pub(crate) fn init_logging(args: &ApiArgs) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&args.log_level)
+        .map_err(|error| format!("--log-level {:?}: {error}", args.log_level))?;
+    let terminal = std::io::stderr().is_terminal();
+    let format = args.log_format.unwrap_or(if terminal {
+        LogFormat::Text
+    } else {
+        LogFormat::Json
+    });
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal);
+    let installed = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    installed.map_err(|error| format!("cannot start logging: {error}"))
+}
+
+/// Opens the database, listens, prints the banner, serves until told to stop.
+pub(crate) async fn serve(args: ApiArgs) -> Result<(), String> {
+    let keys = keys(&args)?;
+    if args.storage.contains("://") {
+        return Err(format!(
+            "--storage {}: only a directory is supported yet",
+            args.storage
+        ));
+    }
+    let ids = Ids::new(Arc::new(SystemClock::new()), Arc::new(OsRandom::new()));
+    let directory = Directory::open(&args.storage)
+        .map_err(|error| error.to_string())?;
+    let objects: Arc<dyn storage::ObjectStore> = Arc::new(directory);
+    let catalog = CasCatalog::open(Arc::clone(&objects), ids.clone())
+        .await
+        .map_err(|error| format!("cannot open the catalog in {}: {error}", args.storage))?;
+    let (doorbell, rings) = InProcessDoorbell::new();
+    let ports = Ports {
+        objects,
+        catalog: Arc::new(catalog),
+        doorbell: Arc::new(doorbell),
+    };
+    let threads = args.threads.unwrap_or_else(|| {
+        std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+    });
+    let pool = Arc::new(Pool::new(threads).map_err(|error| error.to_string())?);
+    let service = Service::new(Context::new(ports, ids, pool, config(&args)));
+    let listener = TcpListener::bind((args.host.as_str(), args.port))
+        .await
+        .map_err(|error| format!("cannot listen on {}:{}: {error}", args.host, args.port))?;
+    let server = Arc::new(Server {
+        service: service.clone(),
+        keys: keys.map(Arc::new),
+        loopback: args.is_loopback(),
+        status_endpoints: args.status_endpoints(),
+        budget: MemoryBudget::new(args.request_memory_mib),
+        metrics: RequestMetrics::default(),
+    });
+    let paused = args.indexer == IndexerMode::Paused;
+    let indexer = service::indexing::runner::start(Arc::clone(service.context()), rings, paused);
+    banner(&args, &listener)?;
+    let stop = stop_signal()?;
+    connections::serve(listener, server, stop).await;
+    indexer.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn config(args: &ApiArgs) -> Config {
+    let mut config = Config {
+        region: Region {
+            partition: "aws".to_owned(),
+            region: args.region.clone(),
+            account: args.account.clone(),
+        },
+        ..Config::default()
+    };
+    if args.strict {
+        config.strictness = Strictness::Strict;
+    }
+    let indexing = &args.indexing;
+    if let Some(kib) = indexing.fold_kib {
+        config.fold.due_kib = kib;
+    }
+    if let Some(entries) = indexing.fold_entries {
+        config.fold.due_entries = entries;
+    }
+    if let Some(age_ms) = indexing.fold_age_ms {
+        config.fold.due_age = Duration::from_millis(age_ms);
+    }
+    if let Some(seconds) = indexing.collect_floor_age_s {
+        config.collection.floor_age = Duration::from_secs(seconds);
+    }
+    if let Some(seconds) = indexing.collect_list_age_s {
+        config.collection.list_age = Duration::from_secs(seconds);
+    }
+    if let Some(seconds) = indexing.collect_interval_s {
+        config.collection.interval = Duration::from_secs(seconds);
+    }
+    config
+}
+
+/// The keys of `--auth keys`; refuses to listen beyond this machine without them unless told otherwise.
+fn keys(args: &ApiArgs) -> Result<Option<KeyRing>, String> {
+    if args.auth_mode() == AuthMode::None {
+        if !args.is_loopback() {
+            eprintln!(
+                "genai-vectors: warning: --auth none on {}: anybody who reaches this address may read and delete everything",
+                args.host
+            );
+        }
+        return Ok(None);
+    }
+    if let Some(file) = &args.keys_file {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("--keys-file {}: {error}", file.display()))?;
+        let keys = KeyRing::from_json(&text)
+            .map_err(|error| format!("--keys-file {}: {error}", file.display()))?;
+        return Ok(Some(keys));
+    }
+    environment_key(args).map(Some)
+}
+
+fn environment_key(args: &ApiArgs) -> Result<KeyRing, String> {
+    let id = environment("AWS_ACCESS_KEY_ID");
+    let secret = environment("AWS_SECRET_ACCESS_KEY");
+    let (Some(id), Some(secret)) = (id, secret) else {
+        return Err(format!(
+            "--auth keys (the default on {}, which other machines may reach) needs keys: set AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY, or give --keys-file FILE, or say --auth none to let anybody in",
+            args.host
+        ));
+    };
+    let document = serde_json::json!({"keys": [{
+        "accessKeyId": id,
+        "secretAccessKey": secret,
+        "principal": format!("arn:aws:iam::{}:user/owner", args.account),
+        "owner": true,
+    }]});
+    KeyRing::from_json(&document.to_string())
+        .map_err(|error| format!("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: {error}"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "functions read the environment")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn banner(args: &ApiArgs, listener: &TcpListener) -> Result<(), String> {
+    let address = listener
+        .local_addr()
+        .map_err(|error| format!("cannot read the listening address: {error}"))?;
+    let host = if address.ip().is_unspecified() {
+        "127.0.0.1".to_owned()
+    } else {
+        args.host.clone()
+    };
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host
+    };
+    let endpoint = format!("http://{host}:{}", address.port());
+    let storage = std::fs::canonicalize(&args.storage)
+        .unwrap_or_else(|_| std::path::PathBuf::from(&args.storage));
+    let region = &args.region;
+    let (auth, credentials) = match args.auth_mode() {
+        AuthMode::None => (
+            "none (anybody on this machine)",
+            "\n    aws_access_key_id=\"any\", aws_secret_access_key=\"any\",",
+        ),
+        AuthMode::Keys => ("keys (SigV4)", ""),
+    };
+    println!(
+        r#"genai-vectors {version}
+endpoint: {endpoint}
+data: {storage}
+auth: {auth}
+indexer: {indexer:?}
+
+import boto3
+s3vectors = boto3.client("s3vectors", endpoint_url="{endpoint}", region_name="{region}",{credentials})
+s3vectors.create_vector_bucket(vectorBucketName="demo")
+s3vectors.create_index(vectorBucketName="demo", indexName="words", dataType="float32", dimension=3, distanceMetric="cosine")
+s3vectors.put_vectors(vectorBucketName="demo", indexName="words", vectors=[
+    {{"key": "sea", "data": {{"float32": [0.9, 0.1, 0.0]}}, "metadata": {{"kind": "water"}}}},
+    {{"key": "oak", "data": {{"float32": [0.0, 0.2, 0.9]}}, "metadata": {{"kind": "tree"}}}}])
+print(s3vectors.query_vectors(vectorBucketName="demo", indexName="words", topK=1, returnDistance=True, returnMetadata=True,
+    queryVector={{"float32": [1.0, 0.0, 0.0]}}, filter={{"kind": "water"}})["vectors"])
+"#,
+        version = env!("CARGO_PKG_VERSION"),
+        storage = storage.display(),
+        indexer = args.indexer,
+    );
+    use std::io::Write as _;
+    // A closed standard output must not stop the server.
+    let _ = std::io::stdout().flush();
+    Ok(())
+}
+
+fn stop_signal() -> Result<impl Future<Output = ()>, String> {
+    let hook = |kind: SignalKind| {
+        signal(kind).map_err(|error| format!("cannot listen for signals: {error}"))
+    };
+    let mut terminate = hook(SignalKind::terminate())?;
+    let mut interrupt = hook(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: requests in flight finish first");
+    })
+}

@@ -1,0 +1,99 @@
+//! `/health`, `/metrics`, `/stats`: beside the API, never behind a signature.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{HeaderMap, Response, StatusCode};
+use model::ApiError;
+use serde_json::{Value, json};
+use service::status::{self, IndexStatus};
+use wire::Route;
+
+use super::http::{Server, json_response};
+use super::{guard, process};
+
+/// Answers a status route; an unknown path is an unknown operation.
+pub(crate) async fn answer(
+    server: &Server,
+    route: &Route,
+    headers: &HeaderMap,
+    path: &str,
+) -> Result<Response<Full<Bytes>>, ApiError> {
+    if matches!(route, Route::Health) {
+        return Ok(json_response(StatusCode::OK, br#"{"status":"ok"}"#.to_vec()));
+    }
+    let shown = server.status_endpoints && matches!(route, Route::Metrics | Route::Stats);
+    if !shown {
+        return Err(ApiError::UnknownOperation {
+            message: format!("There is no operation at {path}"),
+        });
+    }
+    if server.keys.is_none() {
+        guard::check(headers, server.loopback)?;
+    }
+    let indexes = status::indexes(server.service.context()).await?;
+    if matches!(route, Route::Metrics) {
+        let text = server
+            .metrics
+            .text(&server.service, &server.budget, &indexes)
+            .map_err(|_| service::errors::internal())?;
+        let mut response = Response::new(Full::new(Bytes::from(text)));
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        return Ok(response);
+    }
+    Ok(json_response(
+        StatusCode::OK,
+        stats(server, &indexes).to_string().into_bytes(),
+    ))
+}
+
+fn stats(server: &Server, indexes: &[IndexStatus]) -> Value {
+    let context = server.service.context();
+    let metrics = &context.metrics;
+    let indexes: Vec<Value> = indexes.iter().map(index_stats).collect();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "indexes": indexes,
+        "writes": {
+            "commits": metrics.commits.get(),
+            "requests": metrics.committed_requests.get(),
+            "rows": metrics.committed_rows.get(),
+            "retries": metrics.commit_retries.get(),
+        },
+        "indexer": {
+            "folds": metrics.folds.get(),
+            "foldedRows": metrics.folded_rows.get(),
+            "foldFailures": metrics.fold_failures.get(),
+            "compactions": metrics.compactions.get(),
+            "compactedRows": metrics.compacted_rows.get(),
+            "compactionFailures": metrics.compaction_failures.get(),
+            "collectedObjects": metrics.collected_objects.get(),
+        },
+        "caches": {
+            "hits": metrics.cache_hits.get(),
+            "misses": metrics.cache_misses.get(),
+        },
+        "process": {
+            "residentBytes": process::resident_bytes(),
+            "cpuSeconds": process::cpu_seconds(),
+            "requestMemoryKiB": server.budget.used_kib(),
+            "threads": context.pool.threads(),
+        },
+    })
+}
+
+fn index_stats(status: &IndexStatus) -> Value {
+    json!({
+        "vectorBucketName": status.path.bucket.as_str(),
+        "indexName": status.path.index.as_str(),
+        "liveVectors": status.vectors,
+        "bytes": status.bytes,
+        "shards": status.shards,
+        "tailEntries": status.tail_entries,
+        "tailRows": status.unindexed,
+        "tailAgeMs": status.tail_age_ms,
+    })
+}

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Installs what is missing, and only that. `install.sh build`: what the build needs; `install.sh test`: what the
+# tests need beside it. Python and JavaScript packages are installed by tests/venvs.sh, pinned.
+set -euo pipefail
+
+need="${1:-build}"
+
+packages=()
+want() { # command, Debian package
+  command -v "$1" >/dev/null 2>&1 || packages+=("$2")
+}
+
+want cc gcc
+if [ "$need" = test ]; then
+  want python3 python3
+  want node nodejs
+  want npm npm
+  want curl curl
+  want jq jq
+  python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || packages+=(python3-venv)
+fi
+
+if [ "${#packages[@]}" -gt 0 ]; then
+  if ! command -v apt-get >/dev/null 2>&1; then
+    echo "please install: ${packages[*]}" >&2
+    exit 1
+  fi
+  sudo=""
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  $sudo apt-get update -qq
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
+fi
+
+if ! command -v cargo >/dev/null 2>&1 && [ ! -x "$HOME/.cargo/bin/cargo" ]; then
+  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal -c clippy -c rustfmt
+fi

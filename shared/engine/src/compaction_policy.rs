@@ -1,0 +1,145 @@
+//! Which shards to merge, and when: size tiers over live rows. Pure functions.
+//!
+//! Tiers are powers of [`TIER_RATIO`]; a tier that holds [`PolicyConfig::fan_in`] shards is merged, smallest first, the
+//! lowest such tier first. A row that takes part in a merge climbs about one tier, so each row is rewritten about
+//! log4(rows) times, and at most `fan_in - 1` shards stay per tier, plus the full ones. A shard with too many dead rows is
+//! rewritten alone: it costs at most three live rows for each dead one that made it due.
+//!
+//! Folds absorb what is small beside them, so that a trickle of tiny folds does not leave a trail of tiny shards:
+//! bounded by the fold's own bytes, and never more than a small constant beyond.
+
+#[cfg(test)]
+mod tests;
+
+use model::ShardId;
+
+/// From one tier to the next, rows grow by this factor.
+pub const TIER_RATIO: u64 = 4;
+/// The lowest tier holds shards of fewer live rows than this.
+pub const LOWEST_TIER_ROWS: u64 = 256;
+
+/// What the policy knows of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardStat {
+    /// The shard.
+    pub id: ShardId,
+    /// Its rows, dead ones included.
+    pub rows: u64,
+    /// Its dead rows.
+    pub dead: u64,
+    /// The length of its files.
+    pub bytes: u64,
+}
+
+impl ShardStat {
+    /// Rows that a merge would take along.
+    pub fn live(&self) -> u64 {
+        self.rows.saturating_sub(self.dead)
+    }
+
+    /// About how many bytes they are.
+    pub fn live_bytes(&self) -> u64 {
+        let share = u128::from(self.bytes) * u128::from(self.live()) / u128::from(self.rows.max(1));
+        u64::try_from(share).unwrap_or(self.bytes)
+    }
+
+    fn tier(&self) -> u32 {
+        (self.live() / LOWEST_TIER_ROWS)
+            .checked_ilog(TIER_RATIO)
+            .map_or(0, |tier| tier + 1)
+    }
+}
+
+/// The policy's numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PolicyConfig {
+    /// A tier with this many shards is merged (at least 2).
+    pub fan_in: usize,
+    /// At most this many shards go into one merge.
+    pub max_inputs: usize,
+    /// A shard with a larger share of dead rows is rewritten.
+    pub dead_fraction: f64,
+    /// No merge makes a shard of more live rows.
+    pub max_output_rows: u64,
+    /// No merge makes a shard of more bytes.
+    pub max_output_bytes: u64,
+    /// A fold absorbs at most this multiple of its own bytes ...
+    pub absorb_ratio: u64,
+    /// ... but always this much: less than a shard's five files cost anyway.
+    pub absorb_free_bytes: u64,
+}
+
+impl Default for PolicyConfig {
+    fn default() -> Self {
+        Self {
+            fan_in: 4,
+            max_inputs: 10,
+            dead_fraction: 0.25,
+            max_output_rows: 1_000_000,
+            max_output_bytes: 1 << 30,
+            absorb_ratio: 1,
+            absorb_free_bytes: 128 << 10,
+        }
+    }
+}
+
+/// A merge that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compaction {
+    /// The shards to replace by one (or by none, when nothing in them is alive).
+    pub inputs: Vec<ShardId>,
+}
+
+/// The next compaction, if one is due. Plan again after it: one merge may make another due.
+pub fn plan(shards: &[ShardStat], config: &PolicyConfig) -> Option<Compaction> {
+    let mut by_size: Vec<&ShardStat> = shards.iter().collect();
+    by_size.sort_by_key(|shard| (shard.live(), shard.id));
+    let merge = by_size
+        .chunk_by(|left, right| left.tier() == right.tier())
+        .find_map(|tier| {
+            let fitting = fitting(
+                tier.iter().copied(),
+                config.max_output_rows,
+                config.max_output_bytes,
+                config.max_inputs,
+            );
+            (tier.len() >= config.fan_in.max(2) && fitting.len() > 1).then_some(fitting)
+        });
+    let rewrite = || {
+        let most_dead = shards
+            .iter()
+            .filter(|shard| too_dead(shard, config))
+            .max_by_key(|shard| (shard.dead, shard.id));
+        most_dead.map(|shard| vec![shard.id])
+    };
+    merge.or_else(rewrite).map(|inputs| Compaction { inputs })
+}
+
+/// Which flat shards a fold of `fold_rows` rows and `fold_bytes` bytes should take in: the smallest ones, as long as
+/// all of them together stay small beside the fold. `shards` are those that may be absorbed: flat ones only.
+pub fn absorb(fold_rows: u64, fold_bytes: u64, shards: &[ShardStat], config: &PolicyConfig) -> Vec<ShardId> {
+    let mut by_size: Vec<&ShardStat> = shards.iter().collect();
+    by_size.sort_by_key(|shard| (shard.live_bytes(), shard.id));
+    let budget = fold_bytes
+        .saturating_mul(config.absorb_ratio)
+        .max(config.absorb_free_bytes);
+    let rows = config.max_output_rows.saturating_sub(fold_rows);
+    let bytes = config.max_output_bytes.saturating_sub(fold_bytes).min(budget);
+    fitting(by_size.into_iter(), rows, bytes, config.max_inputs)
+}
+
+/// The first shards that stay within all three bounds together.
+fn fitting<'a>(shards: impl Iterator<Item = &'a ShardStat>, rows: u64, bytes: u64, count: usize) -> Vec<ShardId> {
+    let mut total_rows = 0_u64;
+    let mut total_bytes = 0_u64;
+    let within = shards.take(count).take_while(|shard| {
+        total_rows = total_rows.saturating_add(shard.live());
+        total_bytes = total_bytes.saturating_add(shard.live_bytes());
+        total_rows <= rows && total_bytes <= bytes
+    });
+    within.map(|shard| shard.id).collect()
+}
+
+fn too_dead(shard: &ShardStat, config: &PolicyConfig) -> bool {
+    shard.dead as f64 > shard.rows as f64 * config.dead_fraction
+}

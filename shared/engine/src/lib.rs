@@ -1,0 +1,33 @@
+//! Search over shards: which stored vectors are nearest to a query, exactly and with the same answer on every machine.
+//!
+//! This room is for everything that is CPU work on vectors: distances, top-k, the flat scan, opening a shard, building
+//! one and merging several, and the policy that says when to merge. It knows storage only as "these bytes": no object
+//! names, no network, no clock, no manifest protocol, no requests. It never looks at who asks or why.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`distance`] | the one distance kernel (portable, AVX2, AVX-512: the same bits) |
+//! | [`topk`] | the k nearest by (distance, key), and the cursor that continues after them |
+//! | [`search`] | the exact search over shards and tail rows, in parallel |
+//! | [`shard`] | an opened, verified shard |
+//! | [`build`] | rows to shard; several shards to one, with the map from old rows to new ones |
+//! | [`compaction_policy`] | which shards to merge, and when (pure functions) |
+//! | [`pool`] | the bounded CPU pool that all of this runs on |
+
+pub mod build;
+pub mod compaction_policy;
+pub mod distance;
+pub mod error;
+pub mod pool;
+pub mod search;
+pub mod shard;
+pub mod topk;
+
+pub use build::{MergeSource, Merged, RowMap, ShardBuilder, merge};
+pub use compaction_policy::{Compaction, PolicyConfig, ShardStat};
+pub use distance::PreparedQuery;
+pub use error::EngineError;
+pub use pool::{Pool, PoolError};
+pub use search::{PlanSummary, SearchAnswer, SearchRequest, ShardView, TailRows, search};
+pub use shard::{Shard, ShardBytes};
+pub use topk::{Cursor, Hit, Place, TopK};

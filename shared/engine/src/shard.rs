@@ -1,0 +1,194 @@
+//! An opened shard: every file verified, nothing decoded that nobody asked for.
+//!
+//! The bytes are memory maps where storage can give them, so a shard costs little memory of its own: the parsed
+//! Parquet footer, the page tables of its head and the offsets of its files.
+
+use bytes::Bytes;
+use format::{
+    Attributes, FileEntry, FileKind, FormatError, KeyIndex, KeyRange, KeysFile, RowsFile, ShardEntry, ShardHead,
+};
+use model::{Filter, ShardId};
+use rayon::prelude::*;
+use roaring::RoaringBitmap;
+
+use crate::error::EngineError;
+
+/// Files longer than this are verified in pieces of this length by all idle threads.
+const VERIFY_PIECE: usize = 8 << 20;
+
+/// The files of a shard, whole.
+#[derive(Debug, Clone)]
+pub struct ShardBytes {
+    /// `rows.parquet`
+    pub rows: Bytes,
+    /// `keys.bin`
+    pub keys: Bytes,
+    /// `keys.fst`
+    pub fst: Bytes,
+    /// `attributes.bin`
+    pub attributes: Bytes,
+    /// `head.json`
+    pub head: Bytes,
+}
+
+/// An opened shard. No accessor panics: a row beyond the last one has an empty key and an empty vector.
+#[derive(Debug)]
+pub struct Shard {
+    id: ShardId,
+    head: ShardHead,
+    rows: RowsFile,
+    keys: KeysFile,
+    index: KeyIndex,
+    attributes: Attributes,
+    size_bytes: u64,
+}
+
+impl Shard {
+    /// Verifies every file against the manifest's sizes and CRC32Cs (S4) and reads their headers. Call it on the
+    /// [`crate::Pool`]: it uses idle threads for big files.
+    ///
+    /// # Errors
+    /// Names the file that is not what the manifest says, or that contradicts the others.
+    pub fn open(entry: &ShardEntry, bytes: ShardBytes) -> Result<Self, EngineError> {
+        let shard = entry.id;
+        let opened = verify_all(entry, &bytes).and_then(|()| Self::read(entry, bytes));
+        let opened = opened.map_err(|source| EngineError::Shard { shard, source })?;
+        let rows = [
+            opened.head.rows,
+            opened.rows.rows(),
+            opened.keys.rows(),
+            opened.index.len() as u32,
+        ];
+        if rows.iter().any(|rows| *rows != entry.rows) || opened.head.dimension != entry.dimension {
+            let what = format!(
+                "shard {shard}: its files have {rows:?} rows, the manifest says {}",
+                entry.rows
+            );
+            return Err(EngineError::Corrupt { what });
+        }
+        Ok(opened)
+    }
+
+    fn read(entry: &ShardEntry, bytes: ShardBytes) -> Result<Self, FormatError> {
+        let head = ShardHead::decode(&bytes.head)?;
+        Ok(Self {
+            id: entry.id,
+            rows: RowsFile::open(bytes.rows, &head)?,
+            keys: KeysFile::open(bytes.keys)?,
+            index: KeyIndex::open(bytes.fst)?,
+            attributes: Attributes::open(bytes.attributes)?,
+            size_bytes: entry.files.size(),
+            head,
+        })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// How many rows, dead ones included.
+    pub fn rows(&self) -> u32 {
+        self.head.rows
+    }
+
+    /// Values per vector.
+    pub fn dimension(&self) -> usize {
+        self.head.dimension.get()
+    }
+
+    /// The head: counts, page tables, smallest and largest key.
+    pub fn head(&self) -> &ShardHead {
+        &self.head
+    }
+
+    /// The key of a row.
+    pub fn key(&self, row: u32) -> &str {
+        self.keys.key(row)
+    }
+
+    /// The row of a key, dead or alive.
+    pub fn find(&self, key: &str) -> Option<u32> {
+        self.index.find(key)
+    }
+
+    /// [`Self::find`] for a key that is looked up in many shards: hash it once with [`format::key_hash`].
+    pub fn find_hashed(&self, key: &str, hash: u64) -> Option<u32> {
+        self.index.find_hashed(key, hash)
+    }
+
+    /// Keys that begin with `prefix` and come after `after`, with their rows, in bytewise order.
+    pub fn keys_after(&self, after: Option<&str>, prefix: &str) -> KeyRange<'_> {
+        self.index.range(after, prefix)
+    }
+
+    /// A row's vector as little-endian f32 bytes, at any alignment.
+    pub fn vector_bytes(&self, row: u32) -> &[u8] {
+        self.rows.vector_bytes(row)
+    }
+
+    /// Every vector in row order, in long contiguous pieces: the first row of a piece and its bytes.
+    pub fn vector_runs(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.rows.vector_runs()
+    }
+
+    /// The metadata of some rows (ascending, each once), as it was put.
+    ///
+    /// # Errors
+    /// When a page cannot be decoded, or the rows are not ascending.
+    pub fn metadata(&self, rows: &[u32]) -> Result<Vec<Option<String>>, EngineError> {
+        self.rows.metadata(rows).map_err(|source| self.error(source))
+    }
+
+    /// The rows, dead or alive, that a filter matches.
+    ///
+    /// # Errors
+    /// When `attributes.bin` cannot be decoded.
+    pub fn select(&self, filter: &Filter) -> Result<RoaringBitmap, EngineError> {
+        self.attributes.evaluate(filter).map_err(|source| self.error(source))
+    }
+
+    /// Length of all its files.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    fn error(&self, source: FormatError) -> EngineError {
+        EngineError::Shard { shard: self.id, source }
+    }
+}
+
+fn verify_all(entry: &ShardEntry, bytes: &ShardBytes) -> Result<(), FormatError> {
+    let files = [
+        (FileKind::Head, &entry.files.head, &bytes.head),
+        (FileKind::Keys, &entry.files.keys, &bytes.keys),
+        (FileKind::Fst, &entry.files.fst, &bytes.fst),
+        (FileKind::Attributes, &entry.files.attributes, &bytes.attributes),
+        (FileKind::Rows, &entry.files.rows, &bytes.rows),
+    ];
+    files
+        .into_iter()
+        .try_for_each(|(file, entry, bytes)| verify(file, entry, bytes))
+}
+
+fn verify(file: FileKind, entry: &FileEntry, bytes: &[u8]) -> Result<(), FormatError> {
+    if bytes.len() <= VERIFY_PIECE || bytes.len() as u64 != entry.size {
+        return format::verify(file, entry, bytes);
+    }
+    let pieces = bytes
+        .par_chunks(VERIFY_PIECE)
+        .map(|piece| (format::crc32c(piece), piece.len()));
+    let (actual, _) = pieces.reduce(
+        || (0, 0),
+        |(left, left_length), (right, length)| (crc32c::crc32c_combine(left, right, length), left_length + length),
+    );
+    if actual == entry.crc32c {
+        Ok(())
+    } else {
+        Err(FormatError::Checksum {
+            file,
+            expected: entry.crc32c,
+            actual,
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! Every number that may be tuned. Process configuration, never stored in an index's record.
+
+use std::time::Duration;
+
+use model::{Strictness, arn::Region};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// The service's configuration; `Config::default()` is what local mode runs with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The partition, region and account that ARNs of this deployment carry.
+    pub region: Region,
+    /// Whether AWS's stricter readings apply (API specification, decision 13).
+    pub strictness: Strictness,
+    /// Bounds of the write path.
+    pub write: WriteConfig,
+    /// When and how much of the tail is folded.
+    pub fold: FoldConfig,
+    /// When shards are merged.
+    pub compaction: engine::compaction_policy::PolicyConfig,
+    /// When unreachable objects are deleted.
+    pub collection: CollectionConfig,
+    /// Memory bounds of the caches of immutable things.
+    pub cache: CacheConfig,
+    /// Byte bounds of answers.
+    pub answer: AnswerConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            region: Region {
+                partition: "aws".to_owned(),
+                region: "us-east-1".to_owned(),
+                account: "123456789012".to_owned(),
+            },
+            strictness: Strictness::Lenient,
+            write: WriteConfig::default(),
+            fold: FoldConfig::default(),
+            compaction: engine::compaction_policy::PolicyConfig::default(),
+            collection: CollectionConfig::default(),
+            cache: CacheConfig::default(),
+            answer: AnswerConfig::default(),
+        }
+    }
+}
+
+/// Bounds of the write path.
+#[derive(Debug, Clone)]
+pub struct WriteConfig {
+    /// Rows that one WAL object may hold when writes are grouped.
+    pub group_rows: usize,
+    /// Bytes that one WAL object may hold when writes are grouped; a single request may be larger.
+    pub group_bytes: usize,
+    /// Requests that may wait for one index's next group; beyond: 503.
+    pub queue_requests: usize,
+    /// First pause between attempts at a contended commit; doubles, jittered.
+    pub retry_pause: Duration,
+}
+
+impl Default for WriteConfig {
+    fn default() -> Self {
+        Self {
+            group_rows: 16_384,
+            group_bytes: 16 * MIB,
+            queue_requests: 1_024,
+            retry_pause: Duration::from_millis(5),
+        }
+    }
+}
+
+/// When and how much of the tail is folded into a flat shard.
+#[derive(Debug, Clone)]
+pub struct FoldConfig {
+    /// A fold is due when the tail has this many entries ...
+    pub due_entries: usize,
+    /// ... or this many KiB ...
+    pub due_kib: u64,
+    /// ... or has been dirty for this long.
+    pub due_age: Duration,
+    /// Entries that one fold takes at most (DESIGN: k <= 256).
+    pub max_entries: usize,
+    /// Rows that one fold takes at most.
+    pub max_rows: u64,
+    /// KiB of WAL that one fold takes at most.
+    pub max_kib: u64,
+    /// How long a lease on an index's indexing lasts.
+    pub lease: Duration,
+    /// First wait after a failed attempt; doubles up to `retry_max`.
+    pub retry_first: Duration,
+    /// Longest wait between failed attempts.
+    pub retry_max: Duration,
+    /// How often the sweep looks for dirty indexes whose message was lost.
+    pub sweep_interval: Duration,
+}
+
+impl Default for FoldConfig {
+    fn default() -> Self {
+        Self {
+            due_entries: 64,
+            due_kib: 16 * 1024,
+            due_age: Duration::from_secs(5),
+            max_entries: 256,
+            max_rows: 200_000,
+            max_kib: 128 * 1024,
+            lease: Duration::from_secs(60),
+            retry_first: Duration::from_secs(1),
+            retry_max: Duration::from_secs(300),
+            sweep_interval: Duration::from_secs(30),
+        }
+    }
+}
+
+/// When unreachable objects are deleted. Ages only decide when, never whether it is safe.
+#[derive(Debug, Clone)]
+pub struct CollectionConfig {
+    /// How far behind the clock the floor is raised; a writer slower than this must start over.
+    pub floor_age: Duration,
+    /// How long a found object waits on its list before a later run deletes it.
+    pub list_age: Duration,
+    /// How young an object of a deleted index may be for the purge to be repeated.
+    pub purge_age: Duration,
+    /// How often the collector visits every index.
+    pub interval: Duration,
+}
+
+impl Default for CollectionConfig {
+    fn default() -> Self {
+        Self {
+            floor_age: Duration::from_secs(24 * 3600),
+            list_age: Duration::from_secs(3600),
+            purge_age: Duration::from_secs(48 * 3600),
+            interval: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Memory bounds of the caches, in bytes. Shards of the directory adapter are memory maps: they count as
+/// address space here, not as resident memory.
+#[derive(Debug, Clone)]
+pub struct CacheConfig {
+    /// Decoded WAL objects.
+    pub wal_bytes: usize,
+    /// Manifests and deletion vectors.
+    pub manifest_bytes: usize,
+    /// Opened shards.
+    pub shard_bytes: usize,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            wal_bytes: 256 * MIB,
+            manifest_bytes: 64 * MIB,
+            shard_bytes: 8 * 1024 * MIB,
+        }
+    }
+}
+
+/// Byte bounds of answers (API specification, decision 14).
+#[derive(Debug, Clone)]
+pub struct AnswerConfig {
+    /// A page of QueryVectors ends here.
+    pub query_bytes: usize,
+    /// A page of ListVectors ends here.
+    pub list_bytes: usize,
+    /// GetVectors refuses beyond this.
+    pub get_bytes: usize,
+}
+
+impl Default for AnswerConfig {
+    fn default() -> Self {
+        Self {
+            query_bytes: 5_000_000,
+            list_bytes: 1_000_000,
+            get_bytes: 6_000_000,
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! One index until nothing is due: folds in one lane, compactions in another, the dirty mark when both are done.
+//!
+//! The lease saves double work between processes; it never gives safety. A failed attempt halves the next fold, down
+//! to one entry, and waits longer each time.
+
+use std::sync::Arc;
+
+use format::record::{IndexRecord, Lease};
+use storage::{ClearDirty, Commit, IndexPath, Ring, SetLease, Work};
+
+use super::{IndexingError, Outcome, compact, fold};
+use crate::Context;
+use crate::query::objects;
+
+/// When to look at the index again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// When somebody rings.
+    Idle,
+    /// At this time (milliseconds since the epoch).
+    At(u64),
+}
+
+enum Due {
+    Now,
+    At(u64),
+    Empty,
+}
+
+/// Folds until no fold is due.
+pub async fn folds(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Next {
+    loop {
+        match fold_step(ctx, path, holder).await {
+            Ok(Some(next)) => return next,
+            Ok(None) => {}
+            Err(error) => {
+                ctx.metrics.fold_failures.add(1);
+                return failed(ctx, path, holder, &error).await;
+            }
+        }
+    }
+}
+
+/// Compacts until no compaction is due.
+pub async fn compactions(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Next {
+    loop {
+        match compact_step(ctx, path, holder).await {
+            Ok(Some(next)) => return next,
+            Ok(None) => {}
+            Err(error) => {
+                ctx.metrics.compaction_failures.add(1);
+                return failed(ctx, path, holder, &error).await;
+            }
+        }
+    }
+}
+
+async fn fold_step(
+    ctx: &Arc<Context>,
+    path: &IndexPath,
+    holder: &str,
+) -> Result<Option<Next>, IndexingError> {
+    let Some(record) = ctx.ports.catalog.read_record(path).await? else {
+        return Ok(Some(Next::Idle));
+    };
+    if let Some(at) = not_before(&record, ctx.now_ms(), holder) {
+        return Ok(Some(Next::At(at)));
+    }
+    match fold_due(ctx, &record) {
+        Due::Now => {}
+        Due::At(at) => return Ok(Some(Next::At(at))),
+        Due::Empty => {
+            finish(ctx, path, &record).await?;
+            return Ok(Some(Next::Idle));
+        }
+    }
+    if let Some(at) = take_lease(ctx, path, &record, holder).await? {
+        return Ok(Some(Next::At(at)));
+    }
+    let attempts = record.lease.as_ref().map_or(0, |lease| lease.attempts);
+    let most = ctx.config.fold.max_entries >> attempts.min(31);
+    let outcome = fold::fold_once(ctx, path, most).await?;
+    if outcome == Outcome::Dropped {
+        ctx.metrics.fold_failures.add(1);
+    }
+    ring_compaction(ctx, path, &record).await;
+    Ok((outcome == Outcome::Gone).then_some(Next::Idle))
+}
+
+async fn compact_step(
+    ctx: &Arc<Context>,
+    path: &IndexPath,
+    holder: &str,
+) -> Result<Option<Next>, IndexingError> {
+    let Some(record) = ctx.ports.catalog.read_record(path).await? else {
+        return Ok(Some(Next::Idle));
+    };
+    if let Some(at) = not_before(&record, ctx.now_ms(), holder) {
+        return Ok(Some(Next::At(at)));
+    }
+    let manifest = objects::manifest(ctx, &record).await?;
+    if !compact::is_due(ctx, &manifest) {
+        finish(ctx, path, &record).await?;
+        return Ok(Some(Next::Idle));
+    }
+    if let Some(at) = take_lease(ctx, path, &record, holder).await? {
+        return Ok(Some(Next::At(at)));
+    }
+    let outcome = compact::compact_once(ctx, path).await?;
+    if outcome == Outcome::Dropped {
+        ctx.metrics.compaction_failures.add(1);
+    }
+    Ok((outcome == Outcome::Gone).then_some(Next::Idle))
+}
+
+fn fold_due(ctx: &Context, record: &IndexRecord) -> Due {
+    let config = &ctx.config.fold;
+    let Some(oldest) = record.wal.first() else {
+        return Due::Empty;
+    };
+    if record.wal.len() >= config.due_entries || record.tail_kib >= config.due_kib {
+        return Due::Now;
+    }
+    let age_ms = u64::try_from(config.due_age.as_millis()).unwrap_or(u64::MAX);
+    let due_at = oldest.id.0.timestamp_ms().saturating_add(age_ms);
+    if due_at <= ctx.now_ms() {
+        return Due::Now;
+    }
+    Due::At(due_at)
+}
+
+/// Another process works on the index, or the last attempt failed not long ago.
+fn not_before(record: &IndexRecord, now_ms: u64, holder: &str) -> Option<u64> {
+    let lease = record.lease.as_ref()?;
+    if lease.retry_at_ms > now_ms {
+        return Some(lease.retry_at_ms);
+    }
+    let held_by_other = lease.holder != holder && lease.until_ms > now_ms;
+    held_by_other.then_some(lease.until_ms)
+}
+
+/// Takes or extends the lease; `Some(when)` when somebody else was faster.
+async fn take_lease(
+    ctx: &Context,
+    path: &IndexPath,
+    record: &IndexRecord,
+    holder: &str,
+) -> Result<Option<u64>, IndexingError> {
+    let now_ms = ctx.now_ms();
+    let lease_ms = u64::try_from(ctx.config.fold.lease.as_millis()).unwrap_or(u64::MAX);
+    if let Some(lease) = &record.lease {
+        let half_left = lease.until_ms > now_ms.saturating_add(lease_ms / 2);
+        if lease.holder == holder && half_left {
+            return Ok(None);
+        }
+    }
+    let attempts = record.lease.as_ref().map_or(0, |lease| lease.attempts);
+    let until_ms = now_ms.saturating_add(lease_ms);
+    match set_lease(ctx, path, record, holder, until_ms, attempts, 0).await? {
+        Commit::Done => Ok(None),
+        Commit::Refused(current) => {
+            let lease: Option<Lease> = current.and_then(|current| current.lease);
+            let until_ms = lease.map_or(now_ms, |lease| lease.until_ms);
+            // Soon again: a refusal may only mean that the other lane took the lease for this process.
+            Ok(Some(until_ms.min(now_ms.saturating_add(100))))
+        }
+    }
+}
+
+async fn set_lease(
+    ctx: &Context,
+    path: &IndexPath,
+    record: &IndexRecord,
+    holder: &str,
+    until_ms: u64,
+    attempts: u32,
+    retry_at_ms: u64,
+) -> Result<Commit, IndexingError> {
+    let lease = SetLease {
+        uuid: record.uuid,
+        holder: holder.to_owned(),
+        now_ms: ctx.now_ms(),
+        until_ms,
+        attempts,
+        retry_at_ms,
+        expected: record.lease.clone(),
+    };
+    Ok(ctx.ports.catalog.set_lease(path, &lease).await?)
+}
+
+/// Nothing is due: a lease that remembers failures is reset, and the dirty mark goes.
+async fn finish(
+    ctx: &Arc<Context>,
+    path: &IndexPath,
+    record: &IndexRecord,
+) -> Result<(), IndexingError> {
+    let manifest = objects::manifest(ctx, record).await?;
+    let has_work = !record.wal.is_empty() || compact::is_due(ctx, &manifest);
+    if record.dirty_since_ms.is_none() || has_work {
+        return Ok(());
+    }
+    let clear = ClearDirty {
+        uuid: record.uuid,
+        manifest: record.manifest,
+    };
+    // Refused: a new write keeps the mark.
+    ctx.ports.catalog.clear_dirty(path, &clear).await?;
+    Ok(())
+}
+
+async fn ring_compaction(ctx: &Arc<Context>, path: &IndexPath, record: &IndexRecord) {
+    let ring = Ring {
+        path: path.clone(),
+        uuid: record.uuid,
+        kind: Work::Compact,
+    };
+    if let Err(error) = ctx.ports.doorbell.ring(&ring).await {
+        tracing::warn!(%error, "cannot ring for a compaction; the sweep will find it");
+    }
+}
+
+/// Notes the failure in the lease, so that every process waits and the next fold is smaller.
+async fn failed(
+    ctx: &Arc<Context>,
+    path: &IndexPath,
+    holder: &str,
+    error: &IndexingError,
+) -> Next {
+    let now_ms = ctx.now_ms();
+    let first_ms = u64::try_from(ctx.config.fold.retry_first.as_millis()).unwrap_or(u64::MAX);
+    let longest_ms = u64::try_from(ctx.config.fold.retry_max.as_millis()).unwrap_or(u64::MAX);
+    let record = ctx.ports.catalog.read_record(path).await;
+    let Ok(Some(record)) = record else {
+        tracing::error!(%error, bucket = %path.bucket, index = %path.index, "indexing failed");
+        return Next::At(now_ms.saturating_add(first_ms));
+    };
+    let attempts = record.lease.as_ref().map_or(0, |lease| lease.attempts).saturating_add(1);
+    let wait_ms = first_ms.saturating_mul(1 << attempts.min(16)).min(longest_ms);
+    let retry_at_ms = now_ms.saturating_add(wait_ms);
+    let alarm = matches!(error, IndexingError::Unreadable { .. });
+    tracing::error!(%error, bucket = %path.bucket, index = %path.index, attempts, alarm, "indexing failed");
+    let noted = set_lease(ctx, path, &record, holder, now_ms, attempts, retry_at_ms).await;
+    if let Err(error) = noted {
+        tracing::warn!(%error, "cannot note the failure");
+    }
+    Next::At(retry_at_ms)
+}

@@ -1,0 +1,57 @@
+//! CreateVectorBucket: a new, empty vector bucket.
+
+use std::sync::Arc;
+
+use model::arn::ResourceArn;
+use model::tags::{Tags, check_tags};
+use model::{ApiError, BucketUuid, Encryption};
+use serde_json::json;
+use storage::{BucketInfo, CreateBucket};
+use wire::{Constraints, Members};
+
+use super::settings::{self, EncryptionMembers};
+use super::target;
+use crate::{Context, Input, errors};
+
+pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
+    let members = Members::parse(&input.body)?;
+    let mut constraints = Constraints::new();
+    let name = constraints.string(&members, "vectorBucketName", target::name_length(), true);
+    let encryption = EncryptionMembers::read(&members, &mut constraints);
+    let tags = settings::tags(&members, &mut constraints, false);
+    constraints.finish()?;
+    let name = target::parse_bucket(&name.unwrap_or_default())?;
+    check_tags(&tags)?;
+    let encryption = encryption.resolve()?;
+    let bucket = BucketInfo {
+        name,
+        uuid: BucketUuid(ctx.ids.uuid()),
+        created_ms: ctx.now_ms(),
+        encryption: encryption.unwrap_or(Encryption::Aes256),
+    };
+    create(ctx, &bucket, &tags).await?;
+    let arn = ResourceArn::bucket(&ctx.config.region, &bucket.name).to_string();
+    Ok(json!({"vectorBucketArn": arn}).to_string().into_bytes())
+}
+
+/// Tags are stored first, under the new uuid: a bucket is never seen without the tags it was created with, and
+/// a create that fails leaves only a document that nothing names.
+async fn create(
+    ctx: &Context,
+    bucket: &BucketInfo,
+    tags: &Tags,
+) -> Result<(), ApiError> {
+    if !tags.is_empty() {
+        settings::change_tags(ctx, bucket.uuid.into(), tags, &[]).await?;
+    }
+    let created = ctx
+        .ports
+        .catalog
+        .create_bucket(bucket)
+        .await
+        .map_err(|error| errors::store(&error))?;
+    match created {
+        CreateBucket::Created => Ok(()),
+        CreateBucket::Exists => Err(ApiError::bucket_exists()),
+    }
+}

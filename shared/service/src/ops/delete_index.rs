@@ -1,0 +1,30 @@
+//! DeleteIndex: gone at once for every reader; its objects are purged later, for the tombstone this writes (I7).
+
+use std::sync::Arc;
+
+use model::ApiError;
+use storage::DeleteIndex;
+use wire::{Constraints, Members};
+
+use super::target::IndexMembers;
+use super::{EMPTY, get_index};
+use crate::{Context, Input, errors};
+
+pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
+    let members = Members::parse(&input.body)?;
+    let mut constraints = Constraints::new();
+    let target = IndexMembers::read(&members, &mut constraints);
+    constraints.finish()?;
+    let path = target.resolve(ctx)?;
+    let record = get_index::read(ctx, &path).await?;
+    let deleted = ctx
+        .ports
+        .catalog
+        .delete_index(&path, record.uuid, ctx.now_ms())
+        .await
+        .map_err(|error| errors::store(&error))?;
+    match deleted {
+        DeleteIndex::Deleted => Ok(EMPTY.to_vec()),
+        DeleteIndex::Missing => Err(ApiError::not_found_index()),
+    }
+}

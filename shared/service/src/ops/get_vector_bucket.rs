@@ -1,0 +1,43 @@
+//! GetVectorBucket: what a vector bucket is.
+
+use std::sync::Arc;
+
+use model::ApiError;
+use model::arn::ResourceArn;
+use serde_json::json;
+use storage::BucketInfo;
+use wire::{Constraints, Members};
+
+use super::settings;
+use super::target::BucketMembers;
+use crate::{Context, Input, errors};
+
+pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
+    let members = Members::parse(&input.body)?;
+    let mut constraints = Constraints::new();
+    let target = BucketMembers::read(&members, &mut constraints);
+    constraints.finish()?;
+    let name = target.resolve(ctx)?;
+    let bucket = read(ctx, &name).await?;
+    let body = json!({"vectorBucket": {
+        "vectorBucketName": bucket.name.as_str(),
+        "vectorBucketArn": ResourceArn::bucket(&ctx.config.region, &bucket.name).to_string(),
+        "creationTime": settings::epoch_seconds(bucket.created_ms),
+        "encryptionConfiguration": settings::encryption_json(&bucket.encryption),
+        "defaultIndexMode": "ENHANCED",
+    }});
+    Ok(body.to_string().into_bytes())
+}
+
+/// The bucket, or NotFound.
+pub(crate) async fn read(
+    ctx: &Context,
+    name: &model::BucketName,
+) -> Result<BucketInfo, ApiError> {
+    ctx.ports
+        .catalog
+        .read_bucket(name)
+        .await
+        .map_err(|error| errors::store(&error))?
+        .ok_or_else(ApiError::not_found_bucket)
+}

@@ -1,0 +1,151 @@
+//! ListVectors: every vector, in key order, page by page; in up to 16 disjoint segments.
+
+use std::sync::Arc;
+
+use model::{ApiError, Strictness, limits};
+use serde::{Deserialize, Serialize};
+use wire::{Constraints, JsonWriter, Members, token};
+
+use super::target::IndexMembers;
+use crate::query::answer::{Fields, Item};
+use crate::query::filter::read_filter;
+use crate::query::hash::RequestHash;
+use crate::query::scan::{ScanRequest, scan};
+use crate::query::{self, Snapshot};
+use crate::{Config, Context, Input, errors};
+
+const TOKEN_KIND: &str = "list-vectors";
+
+/// Where the next page begins: after the last key looked at.
+#[derive(Debug, Serialize, Deserialize)]
+struct ListCursor {
+    request: u64,
+    index: String,
+    after: String,
+}
+
+/// A request, constraints already judged.
+#[derive(Debug)]
+struct ListRequest {
+    limit: usize,
+    segment: Option<(u32, u32)>,
+    fields: Fields,
+    filter: Option<String>,
+    prefix: Option<String>,
+    token: Option<String>,
+}
+
+pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
+    let members = Members::parse(&input.body)?;
+    let mut constraints = Constraints::new();
+    let target = IndexMembers::read(&members, &mut constraints);
+    let (request, segment) = ListRequest::read(&members, &mut constraints);
+    constraints.finish()?;
+    let path = target.resolve(ctx)?;
+    let request = ListRequest { segment: check_segment(segment)?, ..request };
+    request.check_extensions(ctx.config.strictness)?;
+    let snapshot = query::read(ctx, &path, input.deadline_ms).await?;
+    let config = ctx.config.clone();
+    let answer = ctx.pool.run(move || request.answer(&snapshot, &config)).await;
+    answer.map_err(|error| errors::pool(&error))?
+}
+
+/// `segmentCount` and `segmentIndex` come together, or not at all.
+fn check_segment(segment: (Option<i64>, Option<i64>)) -> Result<Option<(u32, u32)>, ApiError> {
+    let (count, index) = match segment {
+        (None, None) => return Ok(None),
+        (Some(count), Some(index)) => (count, index),
+        _ => return Err(ApiError::validation("segmentCount and segmentIndex must be specified together")),
+    };
+    if index >= count {
+        return Err(ApiError::validation_at("segmentIndex", "segmentIndex must be less than segmentCount"));
+    }
+    let small = |number: i64| u32::try_from(number).map_err(|_| errors::internal());
+    Ok(Some((small(index)?, small(count)?)))
+}
+
+impl ListRequest {
+    fn read(members: &Members<'_>, constraints: &mut Constraints) -> (Self, (Option<i64>, Option<i64>)) {
+        let limit = constraints.integer(members, "maxResults", limits::LIST_VECTORS_RESULTS, false);
+        let token = constraints.string(members, "nextToken", limits::LIST_VECTORS_TOKEN_LENGTH, false);
+        let count = constraints.integer(members, "segmentCount", limits::SEGMENT_COUNT, false);
+        let index = constraints.integer(members, "segmentIndex", limits::SEGMENT_INDEX, false);
+        let data = constraints.boolean(members, "returnData").unwrap_or(false);
+        let metadata = constraints.boolean(members, "returnMetadata").unwrap_or(false);
+        let prefix = constraints.string(members, "keyPrefix", limits::KEY_LENGTH, false);
+        let request = Self {
+            limit: limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(limits::LIST_VECTORS_DEFAULT),
+            segment: None,
+            fields: Fields { data, metadata, distance: false },
+            filter: members.raw("filter").map(|filter| filter.get().to_owned()),
+            prefix,
+            token,
+        };
+        (request, (count, index))
+    }
+
+    fn check_extensions(&self, strictness: Strictness) -> Result<(), ApiError> {
+        match (strictness, &self.filter, &self.prefix) {
+            (Strictness::Strict, Some(_), _) => Err(ApiError::extension_refused("filter")),
+            (Strictness::Strict, None, Some(_)) => Err(ApiError::extension_refused("keyPrefix")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Everything that decides what the pages hold; `maxResults` does not.
+    fn hash(&self) -> u64 {
+        let (index, count) = self.segment.unwrap_or((0, 1));
+        RequestHash::new(TOKEN_KIND)
+            .number(u64::from(index))
+            .number(u64::from(count))
+            .number(u64::from(self.fields.data) | u64::from(self.fields.metadata) << 1)
+            .optional(self.filter.as_deref())
+            .optional(self.prefix.as_deref())
+            .finish()
+    }
+
+    /// The key that the page before ended with.
+    fn after(&self, snapshot: &Snapshot) -> Result<Option<String>, ApiError> {
+        let Some(token) = &self.token else {
+            return Ok(None);
+        };
+        let cursor: ListCursor = token::decode(TOKEN_KIND, token)?;
+        if cursor.request != self.hash() || cursor.index != snapshot.uuid.to_string() {
+            return Err(ApiError::invalid_token());
+        }
+        Ok(Some(cursor.after))
+    }
+
+    fn answer(&self, snapshot: &Snapshot, config: &Config) -> Result<Vec<u8>, ApiError> {
+        let filter = self.filter.as_deref();
+        let filter = filter.map(|json| read_filter(json, &snapshot.config, config.strictness)).transpose()?;
+        let page = scan(
+            snapshot,
+            &ScanRequest {
+                after: self.after(snapshot)?,
+                prefix: self.prefix.clone().unwrap_or_default(),
+                filter,
+                segment: self.segment,
+                limit: self.limit,
+            },
+        )
+        .map_err(|error| errors::engine(&error))?;
+        let items: Vec<Item> =
+            page.rows.into_iter().map(|(key, place)| Item { key, place, distance: 0.0 }).collect();
+        let mut out = JsonWriter::new();
+        out.begin_object().name("vectors").begin_array();
+        let bytes = config.answer.list_bytes;
+        let written = snapshot
+            .write_items(&mut out, &items, self.fields, bytes)
+            .map_err(|error| errors::engine(&error))?;
+        out.end_array();
+        let last_written = items.get(..written).and_then(<[Item]>::last).map(|item| item.key.clone());
+        let after = if written < items.len() { last_written } else { page.resume_after };
+        if let Some(after) = after {
+            let cursor = ListCursor { request: self.hash(), index: snapshot.uuid.to_string(), after };
+            out.string_member("nextToken", &token::encode(TOKEN_KIND, &cursor)?);
+        }
+        out.end_object();
+        Ok(out.finish())
+    }
+}

@@ -1,0 +1,113 @@
+//! PutVectors: upserts up to 500 vectors, all or none.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::{ApiError, IndexConfig, Metadata, MetadataFault, Strictness, limits};
+use storage::IndexPath;
+use wire::{Constraints, PutRecord, parse_put_vectors};
+
+use super::target::IndexMembers;
+use crate::write::{self, PutRow, WriteRow, check_put, compact_metadata};
+use crate::{Context, Input, errors};
+
+/// Bodies up to this are parsed where they arrive: it takes less than handing them to the pool is worth.
+const INLINE_BYTES: usize = 64 * 1024;
+
+/// A record in its stored form, not yet judged by the index's configuration.
+#[derive(Debug)]
+struct Record {
+    row: PutRow,
+    metadata: Result<Option<Metadata>, MetadataFault>,
+}
+
+pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
+    let large = input.body.len() > INLINE_BYTES;
+    let (path, records) = on_cpu(ctx, large, {
+        let (ctx, body) = (Arc::clone(ctx), input.body.clone());
+        move || parse(&ctx, &body)
+    })
+    .await?;
+    let records = Arc::new(records);
+    let strictness = ctx.config.strictness;
+    let mut judge = write::known_index(ctx, &path).await?;
+    loop {
+        let (records, known) = (Arc::clone(&records), Arc::clone(&judge.known));
+        match on_cpu(ctx, large, move || check(&records, &known.config, strictness)).await {
+            Ok(()) => break,
+            Err(refusal) => judge = write::appeal(ctx, &path, judge, refusal).await?,
+        }
+    }
+    // The check's own clone is gone: nothing is copied here.
+    let records = Arc::try_unwrap(records).map_err(|_| errors::internal())?;
+    write::write(ctx, &path, judge.known, newest(records), input.deadline_ms).await?;
+    Ok(super::EMPTY.to_vec())
+}
+
+/// Runs `work` on the pool when it is large, else here.
+async fn on_cpu<T: Send + 'static>(
+    ctx: &Context,
+    large: bool,
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    if large { ctx.pool.run(work).await.map_err(|error| errors::pool(&error))? } else { work() }
+}
+
+/// Everything that can be said without the index: JSON, constraints, identifiers.
+fn parse(ctx: &Context, body: &Bytes) -> Result<(IndexPath, Vec<Record>), ApiError> {
+    let body = parse_put_vectors(body)?;
+    let mut constraints = Constraints::new();
+    let target = IndexMembers::read(&body.members, &mut constraints);
+    body.check(&mut constraints);
+    constraints.finish()?;
+    let path = target.resolve(ctx)?;
+    let records = body.records.into_iter().map(Record::of).collect();
+    Ok((path, records))
+}
+
+impl Record {
+    fn of(record: PutRecord<'_>) -> Self {
+        let metadata = record.metadata.map(|json| Metadata::parse(json.get())).transpose();
+        let json = metadata.as_ref().ok().and_then(|metadata| compact_metadata(metadata.as_ref()));
+        Self { row: PutRow { key: record.key.into_owned(), vector: record.vector, metadata: json }, metadata }
+    }
+}
+
+/// The rules of the index, record by record in the order sent: the first bad one is named, nothing is stored.
+fn check(records: &[Record], config: &IndexConfig, strictness: Strictness) -> Result<(), ApiError> {
+    for (at, Record { row, metadata }) in records.iter().enumerate() {
+        if row.key.len() > limits::KEY_MAX_BYTES {
+            return Err(ApiError::key_too_long(format!("vectors[{at}].key")));
+        }
+        let judged = metadata.as_ref().map(Option::as_ref);
+        check_put(at, &row.key, &row.vector, judged.unwrap_or_default(), config)?;
+        if let Err(fault) = judged {
+            return Err(ApiError::invalid_record_metadata(at, &row.key, fault));
+        }
+    }
+    if strictness == Strictness::Strict && positions(records).len() < records.len() {
+        return Err(ApiError::duplicate_keys());
+    }
+    Ok(())
+}
+
+fn positions(records: &[Record]) -> HashMap<&str, usize> {
+    records.iter().enumerate().map(|(at, record)| (record.row.key.as_str(), at)).collect()
+}
+
+/// The rows to write: of a key that was sent twice, the last one.
+fn newest(records: Vec<Record>) -> Vec<WriteRow> {
+    let last = positions(&records);
+    if last.len() == records.len() {
+        return records.into_iter().map(|record| WriteRow::Put(record.row)).collect();
+    }
+    let mut keep = vec![false; records.len()];
+    for at in last.into_values() {
+        if let Some(keep) = keep.get_mut(at) {
+            *keep = true;
+        }
+    }
+    let kept = records.into_iter().zip(keep).filter(|(_, keep)| *keep);
+    kept.map(|(record, _)| WriteRow::Put(record.row)).collect()
+}

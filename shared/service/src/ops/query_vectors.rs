@@ -1,0 +1,180 @@
+//! QueryVectors: the nearest vectors, with filters and pages.
+
+use std::sync::Arc;
+
+use engine::{Cursor, Hit};
+use model::{ApiError, Strictness, check_vector, limits};
+use serde::{Deserialize, Serialize};
+use wire::{Constraints, JsonWriter, Members, token};
+
+use super::target::IndexMembers;
+use crate::query::answer::{Fields, Item};
+use crate::query::execute::{Search, execute};
+use crate::query::filter::read_filter;
+use crate::query::hash::RequestHash;
+use crate::query::{self, Snapshot};
+use crate::{Context, Input, errors};
+
+const TOKEN_KIND: &str = "query-vectors";
+const QUERY_MODES: [&str; 2] = ["CLASSIC", "ENHANCED"];
+
+/// Where the next page begins: after this distance and key.
+#[derive(Debug, Serialize, Deserialize)]
+struct QueryCursor {
+    request: u64,
+    index: String,
+    distance_bits: u32,
+    key: String,
+    /// Answers on the pages so far.
+    count: usize,
+}
+
+/// A request, constraints already judged.
+#[derive(Debug)]
+struct Query {
+    top_k: usize,
+    vector: Vec<f32>,
+    filter: Option<String>,
+    fields: Fields,
+    token: Option<String>,
+    classic: bool,
+}
+
+pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
+    let members = Members::parse(&input.body)?;
+    let mut constraints = Constraints::new();
+    let target = IndexMembers::read(&members, &mut constraints);
+    let scores = constraints.boolean(&members, "returnScores").unwrap_or(false);
+    let query = Query::read(&members, &mut constraints, ctx.config.strictness);
+    constraints.finish()?;
+    let path = target.resolve(ctx)?;
+    check_supported(ctx, &members, scores)?;
+    let snapshot = query::read(ctx, &path, input.deadline_ms).await?;
+    let answer = {
+        let ctx = Arc::clone(ctx);
+        move || query.answer(&ctx, &snapshot)
+    };
+    ctx.pool.run(answer).await.map_err(|error| errors::pool(&error))?
+}
+
+/// Never answers as if a part of the request had not been there.
+fn check_supported(ctx: &Context, members: &Members<'_>, scores: bool) -> Result<(), ApiError> {
+    if members.has("queryTexts") {
+        return Err(ApiError::text_search_unsupported("queryTexts"));
+    }
+    if scores {
+        return Err(ApiError::text_search_unsupported("returnScores"));
+    }
+    if ctx.config.strictness == Strictness::Strict && members.has("returnData") {
+        return Err(ApiError::extension_refused("returnData"));
+    }
+    Ok(())
+}
+
+impl Query {
+    fn read(members: &Members<'_>, constraints: &mut Constraints, strictness: Strictness) -> Self {
+        let top_k = constraints.integer(members, "topK", limits::TOP_K, true);
+        // With queryTexts the request is refused by its name, not for the vector that it may lack.
+        let vector = constraints.vector(members, "queryVector", !members.has("queryTexts"));
+        let metadata = constraints.boolean(members, "returnMetadata").unwrap_or(false);
+        let distance = constraints.boolean(members, "returnDistance").unwrap_or(false);
+        let data = constraints.boolean(members, "returnData").unwrap_or(false);
+        let token = constraints.string(members, "nextToken", limits::QUERY_TOKEN_LENGTH, false);
+        let mode = match strictness {
+            Strictness::Strict => constraints.enumeration(members, "queryMode", &QUERY_MODES, false),
+            Strictness::Lenient => constraints.enumeration_any_case(members, "queryMode", &QUERY_MODES, false),
+        };
+        Self {
+            top_k: top_k.and_then(|top_k| usize::try_from(top_k).ok()).unwrap_or_default(),
+            vector: vector.unwrap_or_default(),
+            filter: members.raw("filter").map(|filter| filter.get().to_owned()),
+            fields: Fields { data, metadata, distance },
+            token,
+            classic: mode.as_deref() == Some("CLASSIC"),
+        }
+    }
+
+    /// Everything that decides what the pages hold.
+    fn hash(&self) -> u64 {
+        let Fields { data, metadata, distance } = self.fields;
+        let flags = u64::from(data) | u64::from(metadata) << 1 | u64::from(distance) << 2;
+        let vector: Vec<u8> = self.vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+        RequestHash::new(TOKEN_KIND)
+            .number(self.top_k as u64)
+            .number(flags)
+            .bytes(&vector)
+            .optional(self.filter.as_deref())
+            .finish()
+    }
+
+    fn cursor(&self, snapshot: &Snapshot) -> Result<Option<QueryCursor>, ApiError> {
+        let Some(token) = &self.token else {
+            return Ok(None);
+        };
+        let cursor: QueryCursor = token::decode(TOKEN_KIND, token)?;
+        if cursor.request != self.hash() || cursor.index != snapshot.uuid.to_string() || cursor.count >= self.top_k {
+            return Err(ApiError::invalid_token());
+        }
+        Ok(Some(cursor))
+    }
+
+    fn answer(&self, ctx: &Context, snapshot: &Snapshot) -> Result<Vec<u8>, ApiError> {
+        let config = &snapshot.config;
+        if self.classic {
+            return Err(ApiError::query_mode_classic());
+        }
+        check_vector(&self.vector, config.dimension, config.metric).map_err(ApiError::invalid_query_vector)?;
+        let filter = self.filter.as_deref();
+        let filter = filter.map(|json| read_filter(json, config, ctx.config.strictness)).transpose()?;
+        let cursor = self.cursor(snapshot)?;
+        let before = cursor.as_ref().map_or(0, |cursor| cursor.count);
+        let left = self.top_k.saturating_sub(before);
+        let page = match ctx.config.strictness {
+            Strictness::Strict => left.min(limits::STRICT_QUERY_PAGE),
+            Strictness::Lenient => left,
+        };
+        let search = Search {
+            vector: self.vector.clone(),
+            k: page,
+            after: cursor.map(|cursor| Cursor { distance_bits: cursor.distance_bits, key: cursor.key }),
+            filter,
+        };
+        let hits = execute(snapshot, &search, &ctx.pool, &ctx.metrics).map_err(|error| errors::engine(&error))?;
+        // A page that is not full has found all there is.
+        let exhausted = hits.len() < page || hits.len() == left;
+        self.write(ctx, snapshot, hits, before, exhausted)
+    }
+
+    fn write(
+        &self,
+        ctx: &Context,
+        snapshot: &Snapshot,
+        hits: Vec<Hit>,
+        before: usize,
+        exhausted: bool,
+    ) -> Result<Vec<u8>, ApiError> {
+        let items: Vec<Item> =
+            hits.into_iter().map(|hit| Item { key: hit.key, place: hit.place, distance: hit.distance }).collect();
+        let mut out = JsonWriter::new();
+        out.begin_object().name("vectors").begin_array();
+        let written = snapshot
+            .write_items(&mut out, &items, self.fields, ctx.config.answer.query_bytes)
+            .map_err(|error| errors::engine(&error))?;
+        out.end_array().string_member("distanceMetric", snapshot.config.metric.as_str());
+        let last = items.get(..written).and_then(<[Item]>::last);
+        if let Some(last) = last
+            && (written < items.len() || !exhausted)
+        {
+            let cursor = QueryCursor {
+                request: self.hash(),
+                index: snapshot.uuid.to_string(),
+                distance_bits: last.distance.to_bits(),
+                key: last.key.clone(),
+                count: before + written,
+            };
+            out.string_member("nextToken", &token::encode(TOKEN_KIND, &cursor)?);
+        }
+        out.end_object();
+        Ok(out.finish())
+    }
+}

@@ -1,0 +1,21 @@
+//! UpdateMetadataConfiguration: it only ever changes text search configurations, which are not supported yet, so
+//! a well-formed request on an existing index is refused and says so.
+
+use std::sync::Arc;
+
+use model::ApiError;
+use wire::{Constraints, Members};
+
+use super::get_index;
+use super::target::IndexMembers;
+use crate::{Context, Input};
+
+pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
+    let members = Members::parse(&input.body)?;
+    let mut constraints = Constraints::new();
+    let target = IndexMembers::read(&members, &mut constraints);
+    constraints.finish()?;
+    let path = target.resolve(ctx)?;
+    get_index::read(ctx, &path).await?;
+    Err(ApiError::text_search_unsupported("metadataConfiguration"))
+}

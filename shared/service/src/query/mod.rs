@@ -1,0 +1,43 @@
+//! The read path: one strong read of the record, then immutable objects, then CPU work over them.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`cache`] | a byte-bounded cache of immutable things |
+//! | [`objects`] | manifests, WAL objects, shards and deletion vectors, fetched and checked once |
+//! | [`snapshot`] | the read protocol of DESIGN section 4: a consistent view of one index |
+//! | [`tail`] | the tail as an overlay: which rows of tail and shards are the newest of their keys |
+//! | [`entry`] | one WAL object of the tail, with what is derived from it once |
+//! | [`rows`] | point lookups, vectors and metadata of rows, wherever they are |
+//! | [`scan`] | keys in order over tail and shards, page by page |
+//! | [`execute`] | the nearest rows of a snapshot |
+//! | [`size`] | how much an index holds, from record and manifest alone |
+//! | [`answer`] | rows as the JSON items of an answer |
+//! | [`filter`] | a request's filter, judged against the index |
+//! | [`hash`] | what ties a page token to its request |
+//!
+//! I1, I2: the newest tail entry of a key hides every older version, in the tail and in the shards, before any filter
+//! is looked at.
+
+pub(crate) mod answer;
+mod cache;
+mod entry;
+pub(crate) mod execute;
+pub(crate) mod filter;
+pub(crate) mod hash;
+pub(crate) mod objects;
+pub(crate) mod rows;
+pub(crate) mod scan;
+mod size;
+pub(crate) mod snapshot;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use objects::ReadCaches;
+pub(crate) use size::index_size;
+pub(crate) use snapshot::{Snapshot, read};
+
+/// Bytes that the caches of immutable things hold, by what they hold: for the status endpoints.
+pub fn cache_bytes(ctx: &crate::Context) -> [(&'static str, usize); 3] {
+    ctx.reads.bytes()
+}

@@ -1,0 +1,58 @@
+//! What the status endpoints show of every index: from records and manifests alone, no shard is opened.
+
+use model::ApiError;
+use storage::IndexPath;
+
+use crate::{Context, errors, query};
+
+/// One index at a glance.
+#[derive(Debug, Clone)]
+pub struct IndexStatus {
+    /// Its bucket and name.
+    pub path: IndexPath,
+    /// Live rows of its shards.
+    pub vectors: u64,
+    /// Rows of the tail's entries.
+    pub unindexed: u64,
+    /// Bytes of its shards.
+    pub bytes: u64,
+    /// Shards of its manifest.
+    pub shards: u64,
+    /// Entries of its tail.
+    pub tail_entries: u64,
+    /// Milliseconds since the oldest entry of the tail was made; 0 without a tail.
+    pub tail_age_ms: u64,
+}
+
+/// Every index of every bucket. An index deleted meanwhile is left out.
+///
+/// # Errors
+/// The error that the client sees when the catalog or a manifest cannot be read.
+pub async fn indexes(ctx: &Context) -> Result<Vec<IndexStatus>, ApiError> {
+    let all = ctx
+        .ports
+        .catalog
+        .list_all_indexes()
+        .await
+        .map_err(|error| errors::store(&error))?;
+    let mut statuses = Vec::with_capacity(all.len());
+    for (path, _) in all {
+        match query::index_size(ctx, &path).await {
+            Ok((record, size)) => {
+                let oldest_ms = record.wal.first().map(|entry| entry.id.0.timestamp_ms());
+                statuses.push(IndexStatus {
+                    path,
+                    vectors: size.vectors,
+                    unindexed: size.unindexed,
+                    bytes: size.bytes,
+                    shards: size.shards,
+                    tail_entries: record.wal.len() as u64,
+                    tail_age_ms: oldest_ms.map_or(0, |ms| ctx.now_ms().saturating_sub(ms)),
+                });
+            }
+            Err(ApiError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(statuses)
+}

@@ -1,0 +1,297 @@
+//! The write protocol of DESIGN section 4: PUT the WAL object and read the record in parallel, append, and after
+//! anything but a clear success decide from the record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use format::record::{IndexRecord, WalEntry};
+use format::wal::WalWriter;
+use futures::future::join;
+use model::{ApiError, Dimension, WalId};
+use storage::{Append, Commit, IndexPath, Ring, StoreError, Work, paths};
+
+use super::decide::{Attempt, Verdict, decide, judge_append};
+use super::group::Member;
+use super::known::{Known, invalidate, recheck, remember};
+use super::row::WriteRow;
+use crate::query::objects::{self, ReadFault};
+use crate::{Context, errors};
+
+/// Work below this many bytes is done where it stands: it takes less than handing it to the pool is worth.
+const INLINE_BYTES: usize = 64 * 1024;
+/// Longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const UNDECIDED: &str = "Currently unable to handle the request: whether it took effect is unknown";
+
+/// Commits the members' rows as one WAL object and answers each of them.
+pub(super) async fn commit(ctx: &Context, path: &IndexPath, mut members: Vec<Member>) {
+    // The youngest knowledge in the group; members that were checked against another index are checked again.
+    let Some(mut target) = members.last().map(|member| Arc::clone(&member.known)) else {
+        return;
+    };
+    loop {
+        members = keep_valid(ctx, members, &target).await;
+        let Some(deadline_ms) = members.iter().map(|member| member.deadline_ms).max() else {
+            return;
+        };
+        let group = Group { ctx, path, target: Arc::clone(&target), deadline_ms };
+        match group.put_and_append(&members).await {
+            Ok(Outcome::Committed { rows }) => {
+                finish(&group, members.len(), rows).await;
+                members.into_iter().for_each(|member| member.answer(Ok(())));
+                return;
+            }
+            Ok(Outcome::PutAgain(found)) => {
+                ctx.metrics.commit_retries.add(1);
+                target = found;
+            }
+            Err(error) => {
+                members.into_iter().for_each(|member| member.answer(Err(error.clone())));
+                return;
+            }
+        }
+    }
+}
+
+/// The members whose rows are legal for `target`; the others have their answer.
+async fn keep_valid(ctx: &Context, members: Vec<Member>, target: &Arc<Known>) -> Vec<Member> {
+    let mut kept = Vec::with_capacity(members.len());
+    for mut member in members {
+        if member.known.uuid == target.uuid {
+            kept.push(member);
+            continue;
+        }
+        // I7: nothing that was checked against the deleted index enters the new one unchecked.
+        let (rows, config) = (Arc::clone(&member.rows), target.config.clone());
+        let checked = ctx.pool.run(move || recheck(&rows, &config)).await;
+        match checked.unwrap_or_else(|error| Err(errors::pool(&error))) {
+            Ok(()) => {
+                member.known = Arc::clone(target);
+                kept.push(member);
+            }
+            Err(refusal) => member.answer(Err(refusal)),
+        }
+    }
+    kept
+}
+
+/// Counts the commit and wakes the indexer.
+async fn finish(group: &Group<'_>, requests: usize, rows: u32) {
+    let metrics = &group.ctx.metrics;
+    metrics.commits.add(1);
+    metrics.committed_requests.add(requests as u64);
+    metrics.committed_rows.add(u64::from(rows));
+    group.ring().await;
+}
+
+enum Outcome {
+    Committed { rows: u32 },
+    /// The object cannot be committed as it is: PUT another one under what the record says now.
+    PutAgain(Arc<Known>),
+}
+
+/// One group on its way into one index.
+struct Group<'a> {
+    ctx: &'a Context,
+    path: &'a IndexPath,
+    target: Arc<Known>,
+    deadline_ms: u64,
+}
+
+impl Group<'_> {
+    async fn put_and_append(&self, members: &[Member]) -> Result<Outcome, ApiError> {
+        let id = WalId(self.ctx.ids.ulid(self.target.floor));
+        let (rows, bytes) = self.encode(members).await?;
+        let entry = WalEntry::new(id, rows, bytes.len());
+        // The read gives the base that the append names. It may be older than the PUT: the base only has to be one
+        // that was current after the rows were given to us (I2).
+        let (put, record) = join(self.put(id, bytes), self.read()).await;
+        let record = record?;
+        match put {
+            Ok(()) => self.append(entry, record).await,
+            // Somebody else's object has the name, against all odds: another ULID.
+            Err(StoreError::Conflict { .. }) => Ok(Outcome::PutAgain(Arc::clone(&self.target))),
+            Err(error) => Err(errors::store(&error)),
+        }
+    }
+
+    async fn encode(&self, members: &[Member]) -> Result<(u32, Bytes), ApiError> {
+        let dimension = self.target.config.dimension;
+        let parts: Vec<_> = members.iter().map(|member| Arc::clone(&member.rows)).collect();
+        let size: usize = members.iter().map(|member| member.bytes).sum();
+        if size <= INLINE_BYTES {
+            return encode(dimension, &parts);
+        }
+        let encoded = self.ctx.pool.run(move || encode(dimension, &parts)).await;
+        encoded.map_err(|error| errors::pool(&error))?
+    }
+
+    /// S1 makes a repeated PUT of the same bytes harmless.
+    async fn put(&self, id: WalId, bytes: Bytes) -> Result<(), StoreError> {
+        let name = paths::wal(self.target.uuid, id);
+        let mut pause = self.first_pause();
+        loop {
+            match self.ctx.ports.objects.put(&name, bytes.clone()).await {
+                Err(error @ (StoreError::Unknown { .. } | StoreError::Throttled { .. })) => {
+                    if !self.pause(&mut pause).await {
+                        return Err(error);
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// The record, strongly read; tried again while there is time.
+    async fn read(&self) -> Result<Option<IndexRecord>, ApiError> {
+        let mut pause = self.first_pause();
+        loop {
+            match self.ctx.ports.catalog.read_record(self.path).await {
+                Ok(record) => return Ok(record),
+                Err(error) => {
+                    let transient = matches!(error, StoreError::Unknown { .. } | StoreError::Throttled { .. });
+                    if !transient || !self.pause(&mut pause).await {
+                        return Err(errors::store(&error));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn append(&self, entry: WalEntry, first: Option<IndexRecord>) -> Result<Outcome, ApiError> {
+        let base = first.as_ref().map_or(0, |record| record.wal_base);
+        let mut attempt = Attempt { uuid: self.target.uuid, entry, base, ambiguous: false };
+        let mut record = first;
+        let mut pause = self.first_pause();
+        loop {
+            let mut verdict = decide(record.as_ref(), &attempt);
+            if verdict == Verdict::AskManifest
+                && let Some(found) = &record
+            {
+                let Some(settled) = self.ask_manifest(found, &attempt).await? else {
+                    // The manifest has been replaced since: the record knows more now.
+                    record = self.read().await?;
+                    continue;
+                };
+                verdict = settled;
+            }
+            match (verdict, &record) {
+                (Verdict::Committed, _) => return Ok(Outcome::Committed { rows: entry.rows }),
+                (Verdict::Append { base }, _) => {
+                    // Another base rules out that an earlier append still lands; the same base keeps the doubt.
+                    attempt.ambiguous &= base == attempt.base;
+                    attempt.base = base;
+                }
+                (Verdict::OtherIndex | Verdict::FloorPassed, Some(found)) => {
+                    return Ok(Outcome::PutAgain(remember(self.ctx, self.path, found)));
+                }
+                (Verdict::Full, _) => {
+                    // Only the indexer can make room.
+                    self.ring().await;
+                    return Err(ApiError::too_many_requests());
+                }
+                _ => {
+                    invalidate(self.ctx, self.path);
+                    return Err(ApiError::not_found_index());
+                }
+            }
+            match self.try_append(&mut attempt).await? {
+                Tried::Committed => return Ok(Outcome::Committed { rows: entry.rows }),
+                Tried::Refused(found) => record = found,
+                Tried::Unclear => {
+                    if !self.pause(&mut pause).await {
+                        return Err(errors::unavailable(UNDECIDED));
+                    }
+                    record = self.read().await?;
+                }
+            }
+            self.ctx.metrics.commit_retries.add(1);
+        }
+    }
+
+    async fn try_append(&self, attempt: &mut Attempt) -> Result<Tried, ApiError> {
+        let now_ms = self.ctx.now_ms();
+        if now_ms >= self.deadline_ms {
+            return Err(if attempt.ambiguous { errors::unavailable(UNDECIDED) } else { ApiError::request_timeout() });
+        }
+        let append = Append { uuid: attempt.uuid, base: attempt.base, entry: attempt.entry, now_ms };
+        match self.ctx.ports.catalog.append(self.path, &append).await {
+            Ok(Commit::Done) => Ok(Tried::Committed),
+            Ok(Commit::Refused(record)) => Ok(Tried::Refused(record.map(|record| *record))),
+            // Nothing was written, now or later.
+            Err(StoreError::Throttled { .. } | StoreError::Conflict { .. }) => Ok(Tried::Unclear),
+            Err(StoreError::Unknown { .. }) => {
+                attempt.ambiguous = true;
+                Ok(Tried::Unclear)
+            }
+            Err(error) => Err(errors::store(&error)),
+        }
+    }
+
+    /// Whether our entry was folded since the attempt whose effect is unknown. `None`: the manifest is not there any
+    /// more, so the record has moved on.
+    async fn ask_manifest(&self, record: &IndexRecord, attempt: &Attempt) -> Result<Option<Verdict>, ApiError> {
+        let manifest = match objects::manifest(self.ctx, record).await {
+            Ok(manifest) => manifest,
+            Err(ReadFault::Missing(name)) => {
+                tracing::debug!(object = %name, "manifest was replaced while a write asked it");
+                return Ok(None);
+            }
+            Err(fault) => return Err(fault.into_api()),
+        };
+        // I2: a folded entry has taken effect; appending it again would undo whatever came after it.
+        if manifest.has_folded(attempt.entry.id) {
+            return Ok(Some(Verdict::Committed));
+        }
+        if !manifest.folded_reaches(attempt.base) {
+            return Err(errors::unavailable(UNDECIDED));
+        }
+        Ok(Some(judge_append(record, attempt)))
+    }
+
+    /// Tells the indexer. A lost ring is found by the sweep.
+    async fn ring(&self) {
+        let ring = Ring { path: self.path.clone(), uuid: self.target.uuid, kind: Work::Fold };
+        if let Err(error) = self.ctx.ports.doorbell.ring(&ring).await {
+            tracing::warn!(%error, bucket = %self.path.bucket, index = %self.path.index, "doorbell failed");
+        }
+    }
+
+    fn first_pause(&self) -> Duration {
+        self.ctx.config.write.retry_pause
+    }
+
+    /// Waits, longer each time, with jitter so that rivals do not meet again; `false` when the deadline has passed.
+    async fn pause(&self, next: &mut Duration) -> bool {
+        let left = self.deadline_ms.saturating_sub(self.ctx.now_ms());
+        if left == 0 {
+            return false;
+        }
+        let whole = u64::try_from(next.as_micros()).unwrap_or(u64::MAX).max(2);
+        let jittered = Duration::from_micros(whole / 2 + self.ctx.ids.nonce() % (whole / 2));
+        tokio::time::sleep(jittered.min(Duration::from_millis(left))).await;
+        *next = next.saturating_mul(2).min(LONGEST_PAUSE);
+        true
+    }
+}
+
+enum Tried {
+    Committed,
+    Refused(Option<IndexRecord>),
+    Unclear,
+}
+
+/// The WAL object of these rows, in order: a later row of a key overrides an earlier one.
+pub(super) fn encode(dimension: Dimension, parts: &[Arc<Vec<WriteRow>>]) -> Result<(u32, Bytes), ApiError> {
+    let mut writer = WalWriter::new(dimension);
+    for row in parts.iter().flat_map(|rows| rows.iter()) {
+        match row {
+            WriteRow::Put(row) => writer.push_put(&row.key, &row.vector, row.metadata.as_deref()),
+            WriteRow::Delete(key) => writer.push_delete(key),
+        }
+    }
+    let rows = u32::try_from(writer.rows()).map_err(|_| errors::internal())?;
+    let bytes = writer.finish().map_err(|error| errors::format(&error))?;
+    Ok((rows, bytes))
+}

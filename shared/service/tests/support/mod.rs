@@ -1,0 +1,125 @@
+//! A service over stores in memory, driven with the JSON that clients send.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::pool::Pool;
+use model::{ApiError, Ids, ManualClock, OsRandom, Operation, Strictness};
+use serde_json::{Value, json};
+use genai_vectors_service::{Config, Context, Input, Ports, Service};
+use storage::layers::faults::{FaultPlan, FaultStore};
+use storage::local::InProcessDoorbell;
+use storage::{CasCatalog, IndexPath, MemoryStore, ObjectStore};
+use wire::Caller;
+
+/// 2026-01-01, when tests begin.
+pub const START_MS: u64 = 1_767_225_600_000;
+
+/// One database and the service over it.
+pub struct World {
+    /// What survives a restart.
+    pub store: MemoryStore,
+    /// Faults between service and store.
+    pub plan: FaultPlan,
+    /// The clock of every restart.
+    pub clock: Arc<ManualClock>,
+    /// The service of this life.
+    pub service: Service,
+    config: Config,
+    pool: Arc<Pool>,
+}
+
+impl World {
+    /// An empty database.
+    pub async fn new(config: Config) -> Self {
+        Self::over(MemoryStore::new(), config).await
+    }
+
+    /// An empty database with AWS's stricter readings.
+    pub async fn strict() -> Self {
+        Self::new(Config { strictness: Strictness::Strict, ..Config::default() }).await
+    }
+
+    /// An empty database in this store.
+    pub async fn over(store: MemoryStore, config: Config) -> Self {
+        let clock = Arc::new(ManualClock::new(START_MS));
+        let plan = FaultPlan::new();
+        let pool = Arc::new(Pool::new(2).unwrap());
+        let service = start(&store, &plan, &clock, &pool, &config).await;
+        Self { store, plan, clock, service, config, pool }
+    }
+
+    /// The process ends and another one opens the same store: nothing in memory survives.
+    pub async fn restart(&mut self) {
+        self.service = start(&self.store, &self.plan, &self.clock, &self.pool, &self.config).await;
+    }
+
+    /// A second process over the same store.
+    pub async fn second(&self) -> Service {
+        start(&self.store, &self.plan, &self.clock, &self.pool, &self.config).await
+    }
+
+    pub fn ctx(&self) -> &Arc<Context> {
+        self.service.context()
+    }
+
+    pub async fn call(&self, operation: Operation, body: Value) -> Result<Value, ApiError> {
+        call(&self.service, operation, &body).await
+    }
+
+    /// Creates bucket `books` and in it an index.
+    pub async fn create_index(&self, name: &str, dimension: usize, metric: &str, kept_out: &[&str]) {
+        let bucket = self.call(Operation::CreateVectorBucket, json!({"vectorBucketName": "books"})).await;
+        assert!(matches!(bucket, Ok(_) | Err(ApiError::Conflict { .. })), "{bucket:?}");
+        let mut body = json!({"vectorBucketName": "books", "indexName": name, "dataType": "float32",
+            "dimension": dimension, "distanceMetric": metric});
+        if !kept_out.is_empty() {
+            body["metadataConfiguration"] = json!({"nonFilterableMetadataKeys": kept_out});
+        }
+        self.call(Operation::CreateIndex, body).await.unwrap();
+    }
+
+    /// An operation on index `name` of `books`.
+    pub async fn on(&self, name: &str, operation: Operation, body: Value) -> Result<Value, ApiError> {
+        self.call(operation, with_index(name, body)).await
+    }
+}
+
+/// The members that name index `name` of `books`, added to `body`.
+pub fn with_index(name: &str, mut body: Value) -> Value {
+    body["vectorBucketName"] = json!("books");
+    body["indexName"] = json!(name);
+    body
+}
+
+pub fn path(name: &str) -> IndexPath {
+    IndexPath { bucket: "books".parse().unwrap(), index: name.parse().unwrap() }
+}
+
+pub async fn call(service: &Service, operation: Operation, body: &Value) -> Result<Value, ApiError> {
+    let input = Input {
+        body: Bytes::from(body.to_string()),
+        resource_arn: None,
+        tag_keys: Vec::new(),
+        caller: Caller::anonymous_owner(),
+        deadline_ms: service.context().now_ms() + 30_000,
+    };
+    let answer = service.call(operation, &input).await?;
+    Ok(serde_json::from_slice(&answer).expect("an answer is JSON"))
+}
+
+async fn start(
+    store: &MemoryStore,
+    plan: &FaultPlan,
+    clock: &Arc<ManualClock>,
+    pool: &Arc<Pool>,
+    config: &Config,
+) -> Service {
+    let ids = Ids::new(Arc::clone(clock) as _, Arc::new(OsRandom::new()));
+    let objects: Arc<dyn ObjectStore> = Arc::new(FaultStore::new(Arc::new(store.clone()), plan.clone()));
+    let catalog = CasCatalog::open(Arc::clone(&objects), ids.clone()).await.unwrap();
+    let (doorbell, _rings) = InProcessDoorbell::new();
+    let ports = Ports { objects, catalog: Arc::new(catalog), doorbell: Arc::new(doorbell) };
+    Service::new(Context::new(ports, ids, Arc::clone(pool), config.clone()))
+}

@@ -1,0 +1,61 @@
+//! The port of immutable objects, and of the conditional writes that the compare-and-swap catalog stands on.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::error::StoreError;
+use crate::paths::ObjectName;
+
+/// Identifies the bytes that an object had when it was read. Opaque: only ever compared by the store that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ETag(pub String);
+
+/// One line of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectMeta {
+    /// The object's name.
+    pub name: ObjectName,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// Objects by name. Strongly consistent: what is acknowledged is read and listed at once, by every process.
+///
+/// Objects written with [`put`](ObjectStore::put) never change (S1). Documents written with
+/// [`create`](ObjectStore::create) and [`replace`](ObjectStore::replace) do, one whole version at a time.
+///
+/// Every write that fails with anything but [`StoreError::Unknown`] had no effect. No call is retried below this
+/// trait: the caller knows what a repeated write means.
+#[async_trait]
+pub trait ObjectStore: Send + Sync + Debug {
+    /// Writes an object that never changes. The same bytes again succeed, other bytes are a
+    /// [`StoreError::Conflict`].
+    async fn put(&self, name: &ObjectName, bytes: Bytes) -> Result<(), StoreError>;
+
+    /// The whole object. Large ones may be a view of the page cache: a caller that keeps a small part copies it.
+    async fn get(&self, name: &ObjectName) -> Result<Bytes, StoreError>;
+
+    /// The bytes of a range that lies inside the object; any other range is an error.
+    async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError>;
+
+    /// At most `limit` objects whose names begin with `prefix` and sort after `after`, in the order of the names'
+    /// bytes. Fewer than `limit` means that there are no more.
+    async fn list(&self, prefix: &str, after: Option<&ObjectName>, limit: usize)
+    -> Result<Vec<ObjectMeta>, StoreError>;
+
+    /// Removes objects; names that nothing has are fine.
+    async fn delete(&self, names: &[ObjectName]) -> Result<(), StoreError>;
+
+    /// A document and what identifies this version of it.
+    async fn read_tagged(&self, name: &ObjectName) -> Result<(Bytes, ETag), StoreError>;
+
+    /// Writes a document that does not exist yet; [`StoreError::Conflict`] when it does.
+    async fn create(&self, name: &ObjectName, bytes: Bytes) -> Result<ETag, StoreError>;
+
+    /// Replaces this version of a document; [`StoreError::Conflict`] or [`StoreError::NotFound`] when the document
+    /// is another one by now.
+    async fn replace(&self, name: &ObjectName, bytes: Bytes, expected: &ETag) -> Result<ETag, StoreError>;
+}
