@@ -295,8 +295,8 @@ def test_export_opens_in_duckdb(api, tmp_path):
     target = place()
     tool("import", file, *target, "--create", "--metric", "cosine", endpoint=api.endpoint)
     tool("export", *target, "--output", tmp_path / "out.parquet", endpoint=api.endpoint)
-    count = duckdb.sql(f"select count(distinct key) from read_parquet('{tmp_path / 'out.parquet'}')").fetchone()
-    assert count == (100,)
+    count = duckdb.sql(f"select count(distinct key) from read_parquet('{tmp_path / 'out.parquet'}')").fetchall()
+    assert count == [(100,)]
 
 
 def test_export_of_an_empty_index(api, tmp_path):
@@ -317,5 +317,5 @@ def test_export_of_an_empty_index(api, tmp_path):
 
 def test_export_of_a_missing_index(api, tmp_path):
     result = tool("export", *place(), "--output", tmp_path / "out.parquet", endpoint=api.endpoint, check=False)
-    assert result.returncode != 0 and "could not be found" in result.stderr
+    assert result.returncode != 0 and "does not exist" in result.stderr
     assert not (tmp_path / "out.parquet").exists()

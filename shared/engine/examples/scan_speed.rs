@@ -21,40 +21,70 @@ use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).map(|word| word.parse::<u32>().expect("a number"));
+    let mut arguments = std::env::args()
+        .skip(1)
+        .map(|word| word.parse::<u32>().expect("a number"));
     let mut argument = |default| arguments.next().unwrap_or(default);
     let (rows, dimension, rounds) = (argument(350_000), argument(100), argument(15));
     let shard = shard(rows, dimension);
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let query: Vec<f32> = (0..dimension).map(|_| random.random_range(-1.0..1.0)).collect();
     let bytes = f64::from(rows) * f64::from(dimension) * 4.0;
-    println!("{rows} x {dimension}: {:.1} MB of vectors, best of {rounds} rounds", bytes / 1e6);
-    println!("{:32} {:>9} {:>6} {:>6}   {:>9} {:>6} {:>6}", "", "wall ms", "GB/s", "%", "cpu ms", "GB/s", "%");
+    println!(
+        "{rows} x {dimension}: {:.1} MB of vectors, best of {rounds} rounds",
+        bytes / 1e6
+    );
+    println!(
+        "{:32} {:>9} {:>6} {:>6}   {:>9} {:>6} {:>6}",
+        "", "wall ms", "GB/s", "%", "cpu ms", "GB/s", "%"
+    );
     let all = std::thread::available_parallelism().map_or(1, usize::from);
-    for threads in if all > 1 { vec![1, all] } else { vec![1] } {
-        measure(&Pool::new(threads).expect("threads"), &shard, &query, bytes, rounds);
-    }
+    let threads = if all > 1 { vec![1, all] } else { vec![1] };
+    // All pools live to the end: the CPU time of a thread that ends would be missing from the next sum.
+    let pools: Vec<Pool> = threads
+        .into_iter()
+        .map(|threads| Pool::new(threads).expect("threads"))
+        .collect();
+    pools
+        .iter()
+        .for_each(|pool| measure(pool, &shard, &query, bytes, rounds));
 }
 
 fn measure(pool: &Pool, shard: &Shard, query: &[f32], bytes: f64, rounds: u32) {
     let none = RoaringBitmap::new();
     let views = [ShardView { shard, excluded: &none }];
-    let mut best = [Times { wall: f64::INFINITY, cpu: f64::INFINITY }; 7];
+    let mut best = [Times {
+        wall: f64::INFINITY,
+        cpu: f64::INFINITY,
+    }; 7];
     for _ in 0..rounds {
         let mut times = vec![time(pool, || plain_sum(shard))];
         for metric in [DistanceMetric::Cosine, DistanceMetric::Euclidean] {
             times.push(time(pool, || distances(shard, query, metric)));
             for k in [10, 100] {
-                let request = SearchRequest { vector: query, metric, k, after: None, filter: None };
-                times.push(time(pool, || search(&request, &views, &[], pool).expect("a search").hits.len()));
+                let request = SearchRequest {
+                    vector: query,
+                    metric,
+                    k,
+                    after: None,
+                    filter: None,
+                };
+                times.push(time(pool, || {
+                    search(&request, &views, &[], pool).expect("a search").hits.len()
+                }));
             }
         }
         for (best, time) in best.iter_mut().zip(times) {
-            *best = Times { wall: best.wall.min(time.wall), cpu: best.cpu.min(time.cpu) };
+            *best = Times {
+                wall: best.wall.min(time.wall),
+                cpu: best.cpu.min(time.cpu),
+            };
         }
     }
     let names = ["plain sum", "cosine distances", "cosine top 10", "cosine top 100"];
-    let names = names.into_iter().chain(["euclidean distances", "euclidean top 10", "euclidean top 100"]);
+    let names = names
+        .into_iter()
+        .chain(["euclidean distances", "euclidean top 10", "euclidean top 100"]);
     let [plain, ..] = best;
     for (name, Times { wall, cpu }) in names.zip(best) {
         let columns = |seconds: f64, plain: f64| {
@@ -77,7 +107,10 @@ fn time<T: Send>(pool: &Pool, work: impl FnOnce() -> T + Send) -> Times {
     let (start, cpu) = (Instant::now(), cpu_seconds());
     black_box(pool.scope(work));
     let wall = start.elapsed().as_secs_f64();
-    Times { wall, cpu: cpu.zip(cpu_seconds()).map_or(wall, |(before, after)| after - before) }
+    Times {
+        wall,
+        cpu: cpu.zip(cpu_seconds()).map_or(wall, |(before, after)| after - before),
+    }
 }
 
 /// CPU time of all threads of this process, to the nanosecond, where the system tells.
@@ -130,7 +163,11 @@ fn sum(bytes: &[u8]) -> u64 {
             return unsafe { x86::sum_avx2(bytes) };
         }
     }
-    bytes.as_chunks().0.iter().fold(0, |sum, word| sum ^ u64::from_le_bytes(*word))
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .fold(0, |sum, word| sum ^ u64::from_le_bytes(*word))
 }
 
 /// Four accumulators of the widest register: only reading takes time.

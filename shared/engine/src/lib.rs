@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`distance`] | the one distance kernel (portable, AVX2, AVX-512: the same bits) |
 //! | [`topk`] | the k nearest by (distance, key), and the cursor that continues after them |
-//! | [`search`] | the exact search over shards and tail rows, in parallel |
+//! | [`mod@search`] | the exact search over shards and tail rows, in parallel |
 //! | [`shard`] | an opened, verified shard |
 //! | [`build`] | rows to shard; several shards to one, with the map from old rows to new ones |
 //! | [`compaction_policy`] | which shards to merge, and when (pure functions) |

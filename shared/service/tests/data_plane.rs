@@ -1,5 +1,13 @@
 //! The five operations on vectors, through the service: shapes, messages, limits, pages.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
 mod support;
 
 use genai_vectors_service::Config;
@@ -20,12 +28,19 @@ fn put(key: &str, vector: &[f32]) -> Value {
 }
 
 fn put_all(rows: impl IntoIterator<Item = (String, [f32; 2])>) -> Value {
-    let rows = rows.into_iter().map(|(key, vector)| json!({"key": key, "data": {"float32": vector}}));
+    let rows = rows
+        .into_iter()
+        .map(|(key, vector)| json!({"key": key, "data": {"float32": vector}}));
     json!({"vectors": rows.collect::<Vec<_>>()})
 }
 
 fn keys(answer: &Value) -> Vec<&str> {
-    answer["vectors"].as_array().unwrap().iter().map(|item| item["key"].as_str().unwrap()).collect()
+    answer["vectors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["key"].as_str().unwrap())
+        .collect()
 }
 
 async fn refusal(world: &World, operation: Operation, body: Value) -> (String, Vec<String>) {
@@ -52,13 +67,22 @@ async fn put_get_overwrite_delete() {
     assert_eq!(answer["vectors"][0]["key"], "b");
     assert_eq!(answer["vectors"][0]["metadata"], json!({}));
     assert_eq!(answer["vectors"][0]["data"]["float32"][0], json!(0.1));
-    assert_eq!(answer["vectors"][1], json!({"key": "a", "data": {"float32": [1.0, 2.5]}, "metadata": metadata}));
+    assert_eq!(
+        answer["vectors"][1],
+        json!({"key": "a", "data": {"float32": [1.0, 2.5]}, "metadata": metadata})
+    );
     assert_eq!(answer["vectors"].as_array().unwrap().len(), 2);
     // A put replaces data and metadata wholly.
     world.on("idx", PutVectors, put("a", &[7.0, 8.0])).await.unwrap();
     let answer = world.on("idx", GetVectors, ask.clone()).await.unwrap();
-    assert_eq!(answer["vectors"][1], json!({"key": "a", "data": {"float32": [7.0, 8.0]}, "metadata": {}}));
-    assert_eq!(world.on("idx", DeleteVectors, json!({"keys": ["a", "nobody"]})).await, Ok(json!({})));
+    assert_eq!(
+        answer["vectors"][1],
+        json!({"key": "a", "data": {"float32": [7.0, 8.0]}, "metadata": {}})
+    );
+    assert_eq!(
+        world.on("idx", DeleteVectors, json!({"keys": ["a", "nobody"]})).await,
+        Ok(json!({}))
+    );
     assert_eq!(keys(&world.on("idx", GetVectors, ask).await.unwrap()), ["b"]);
     let bare = world.on("idx", GetVectors, json!({"keys": ["b"]})).await.unwrap();
     assert_eq!(bare, json!({"vectors": [{"key": "b"}]}));
@@ -92,7 +116,10 @@ async fn bad_records_are_named_and_nothing_is_stored(
     let world = world("cosine").await;
     let (found, fields) = refusal(&world, PutVectors, json!({"vectors": vectors})).await;
     assert_eq!((found.as_str(), fields), (message, vec![field.to_owned()]));
-    assert_eq!(world.on("idx", ListVectors, json!({})).await, Ok(json!({"vectors": []})));
+    assert_eq!(
+        world.on("idx", ListVectors, json!({})).await,
+        Ok(json!({"vectors": []}))
+    );
 }
 
 #[rstest]
@@ -153,13 +180,20 @@ async fn a_query_orders_filters_and_always_names_the_metric() {
     };
     let empty = world.on("idx", QueryVectors, ask(json!({}))).await;
     assert_eq!(empty, Ok(json!({"vectors": [], "distanceMetric": "cosine"})));
-    let rows = [("same", [2.0, 0.0], 1), ("turned", [0.0, 3.0], 2), ("away", [-1.0, 0.0], 3)];
+    let rows = [
+        ("same", [2.0, 0.0], 1),
+        ("turned", [0.0, 3.0], 2),
+        ("away", [-1.0, 0.0], 3),
+    ];
     let vectors: Vec<Value> = rows
         .iter()
         .map(|(key, vector, n)| json!({"key": key, "data": {"float32": vector}, "metadata": {"n": n}}))
         .collect();
     world.on("idx", PutVectors, json!({"vectors": vectors})).await.unwrap();
-    let answer = world.on("idx", QueryVectors, ask(json!({"returnDistance": true}))).await.unwrap();
+    let answer = world
+        .on("idx", QueryVectors, ask(json!({"returnDistance": true})))
+        .await
+        .unwrap();
     assert_eq!(keys(&answer), ["same", "turned", "away"]);
     let distances = [0.0, 1.0, 2.0];
     for (item, wanted) in answer["vectors"].as_array().unwrap().iter().zip(distances) {
@@ -168,11 +202,17 @@ async fn a_query_orders_filters_and_always_names_the_metric() {
     }
     let filtered = ask(json!({"filter": {"n": {"$gte": 2}}, "returnMetadata": true, "returnData": true}));
     let answer = world.on("idx", QueryVectors, filtered).await.unwrap();
-    assert_eq!(answer["vectors"][0], json!({"key": "turned", "data": {"float32": [0.0, 3.0]}, "metadata": {"n": 2}}));
+    assert_eq!(
+        answer["vectors"][0],
+        json!({"key": "turned", "data": {"float32": [0.0, 3.0]}, "metadata": {"n": 2}})
+    );
     // A newest version that fails the filter still hides the older one that passed.
     let hidden = json!({"vectors": [{"key": "turned", "data": {"float32": [0, 3]}, "metadata": {"n": 0}}]});
     world.on("idx", PutVectors, hidden).await.unwrap();
-    let answer = world.on("idx", QueryVectors, ask(json!({"filter": {"n": {"$gte": 2}}}))).await.unwrap();
+    let answer = world
+        .on("idx", QueryVectors, ask(json!({"filter": {"n": {"$gte": 2}}})))
+        .await
+        .unwrap();
     assert_eq!(keys(&answer), ["away"]);
 }
 
@@ -235,12 +275,18 @@ async fn lists_by_prefix_filter_and_bytes() {
     world.on("idx", PutVectors, put_all(rows)).await.unwrap();
     let all = world.on("idx", ListVectors, json!({})).await.unwrap();
     assert_eq!(keys(&all), ["a/1", "b/1", "b/2", "b/3", "c", "\u{e9}"]);
-    let page = world.on("idx", ListVectors, json!({"keyPrefix": "b/", "maxResults": 2})).await.unwrap();
+    let page = world
+        .on("idx", ListVectors, json!({"keyPrefix": "b/", "maxResults": 2}))
+        .await
+        .unwrap();
     assert_eq!(keys(&page), ["b/1", "b/2"]);
     // The token survives another page size, but not another prefix.
     let token = page["nextToken"].clone();
     let next = json!({"keyPrefix": "b/", "maxResults": 9, "nextToken": token});
-    assert_eq!(world.on("idx", ListVectors, next).await.unwrap(), json!({"vectors": [{"key": "b/3"}]}));
+    assert_eq!(
+        world.on("idx", ListVectors, next).await.unwrap(),
+        json!({"vectors": [{"key": "b/3"}]})
+    );
     let other = json!({"keyPrefix": "a/", "nextToken": token});
     assert_eq!(refusal(&world, ListVectors, other).await.0, "Invalid nextToken");
     let alone = refusal(&world, ListVectors, json!({"segmentIndex": 0})).await.0;
@@ -249,7 +295,10 @@ async fn lists_by_prefix_filter_and_bytes() {
         let text = json!({"text": "x".repeat(600), "n": n});
         json!({"key": format!("large-{n}"), "data": {"float32": [1, 1]}, "metadata": text})
     });
-    world.on("idx", PutVectors, json!({"vectors": large.collect::<Vec<_>>()})).await.unwrap();
+    world
+        .on("idx", PutVectors, json!({"vectors": large.collect::<Vec<_>>()}))
+        .await
+        .unwrap();
     let page = json!({"keyPrefix": "large", "returnMetadata": true, "filter": {"n": {"$gt": 1}}});
     let page = world.on("idx", ListVectors, page).await.unwrap();
     assert_eq!(keys(&page), ["large-2", "large-3"], "2,000 bytes hold two of them");
@@ -260,14 +309,28 @@ async fn lists_by_prefix_filter_and_bytes() {
 async fn delete_by_filter_counts_and_deletes() {
     let world = world("euclidean").await;
     let rows = (0..20).map(|n| json!({"key": format!("k{n}"), "data": {"float32": [1, n]}, "metadata": {"n": n}}));
-    world.on("idx", PutVectors, json!({"vectors": rows.collect::<Vec<_>>()})).await.unwrap();
+    world
+        .on("idx", PutVectors, json!({"vectors": rows.collect::<Vec<_>>()}))
+        .await
+        .unwrap();
     let some = json!({"filter": {"n": {"$lt": 15}}, "dryRun": true});
-    assert_eq!(world.on("idx", DeleteVectors, some).await, Ok(json!({"deletedCount": 15})));
+    assert_eq!(
+        world.on("idx", DeleteVectors, some).await,
+        Ok(json!({"deletedCount": 15}))
+    );
     let some = json!({"filter": {"n": {"$lt": 15}}});
-    assert_eq!(world.on("idx", DeleteVectors, some.clone()).await, Ok(json!({"deletedCount": 15})));
-    assert_eq!(world.on("idx", DeleteVectors, some).await, Ok(json!({"deletedCount": 0})));
+    assert_eq!(
+        world.on("idx", DeleteVectors, some.clone()).await,
+        Ok(json!({"deletedCount": 15}))
+    );
+    assert_eq!(
+        world.on("idx", DeleteVectors, some).await,
+        Ok(json!({"deletedCount": 0}))
+    );
     assert_eq!(keys(&world.on("idx", ListVectors, json!({})).await.unwrap()).len(), 5);
-    let both = refusal(&world, DeleteVectors, json!({"keys": ["a"], "filter": {"n": 1}})).await.0;
+    let both = refusal(&world, DeleteVectors, json!({"keys": ["a"], "filter": {"n": 1}}))
+        .await
+        .0;
     assert_eq!(both, "Must specify either keys or filter but not both");
     refusal(&world, DeleteVectors, json!({"keys": ["a"], "dryRun": true})).await;
     let kept_out = refusal(&world, DeleteVectors, json!({"filter": {"text": "x"}})).await.0;
@@ -295,8 +358,18 @@ async fn the_last_of_duplicate_keys_wins_in_lenient_mode() {
     let rows = [("a", 1.0), ("b", 2.0), ("a", 3.0)].map(|(key, x)| (key.to_owned(), [x, x]));
     world.on("idx", PutVectors, put_all(rows)).await.unwrap();
     let answer = world.on("idx", ListVectors, json!({"returnData": true})).await.unwrap();
-    assert_eq!(answer["vectors"][0], json!({"key": "a", "data": {"float32": [3.0, 3.0]}}));
-    let record = world.ctx().ports.catalog.read_record(&path("idx")).await.unwrap().unwrap();
+    assert_eq!(
+        answer["vectors"][0],
+        json!({"key": "a", "data": {"float32": [3.0, 3.0]}})
+    );
+    let record = world
+        .ctx()
+        .ports
+        .catalog
+        .read_record(&path("idx"))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(record.wal[0].rows, 2);
 }
 
@@ -306,10 +379,12 @@ async fn get_says_how_many_keys_fit() {
     config.answer.get_bytes = 1_000;
     let world = World::new(config).await;
     world.create_index("idx", 2, "euclidean", &["text"]).await;
-    let rows = (0..5).map(|n| {
-        json!({"key": format!("k{n}"), "data": {"float32": [1, 1]}, "metadata": {"text": "x".repeat(300)}})
-    });
-    world.on("idx", PutVectors, json!({"vectors": rows.collect::<Vec<_>>()})).await.unwrap();
+    let rows = (0..5)
+        .map(|n| json!({"key": format!("k{n}"), "data": {"float32": [1, 1]}, "metadata": {"text": "x".repeat(300)}}));
+    world
+        .on("idx", PutVectors, json!({"vectors": rows.collect::<Vec<_>>()}))
+        .await
+        .unwrap();
     let ask = |count: usize| json!({"keys": (&["k0", "k1", "k2", "k3", "k4"][..count]), "returnMetadata": true});
     let (message, _) = refusal(&world, GetVectors, ask(5)).await;
     assert!(message.contains("the first 2 fit"), "{message}");
@@ -344,8 +419,14 @@ async fn another_process_replaces_the_index_unseen() {
     call(&other, CreateIndex, &with_index("idx", again)).await.unwrap();
     // Legal only for the old index, then only for the new one.
     let (message, _) = refusal(&world, PutVectors, put("x", &[1.0, 1.0])).await;
-    assert_eq!(message, "Invalid record for key 'x': vector must have length 3, but has length 2");
-    assert_eq!(world.on("idx", PutVectors, put("new", &[1.0, 1.0, 1.0])).await, Ok(json!({})));
+    assert_eq!(
+        message,
+        "Invalid record for key 'x': vector must have length 3, but has length 2"
+    );
+    assert_eq!(
+        world.on("idx", PutVectors, put("new", &[1.0, 1.0, 1.0])).await,
+        Ok(json!({}))
+    );
     assert_eq!(keys(&world.on("idx", ListVectors, json!({})).await.unwrap()), ["new"]);
 }
 
@@ -355,22 +436,39 @@ async fn a_full_tail_is_429_and_a_full_disk_503() {
     world.plan.set_disk_full(true);
     let full = world.on("idx", PutVectors, put("a", &[1.0, 1.0])).await;
     assert!(matches!(full, Err(ApiError::ServiceUnavailable { .. })), "{full:?}");
-    assert_eq!(world.on("idx", ListVectors, json!({})).await, Ok(json!({"vectors": []})), "reads go on");
+    assert_eq!(
+        world.on("idx", ListVectors, json!({})).await,
+        Ok(json!({"vectors": []})),
+        "reads go on"
+    );
     world.plan.set_disk_full(false);
     for n in 0..512_u16 {
-        world.on("idx", PutVectors, put(&format!("k{n}"), &[f32::from(n), 0.0])).await.unwrap();
+        world
+            .on("idx", PutVectors, put(&format!("k{n}"), &[f32::from(n), 0.0]))
+            .await
+            .unwrap();
     }
     let full = world.on("idx", PutVectors, put("one more", &[1.0, 1.0])).await;
     assert!(matches!(full, Err(ApiError::TooManyRequests { .. })), "{full:?}");
-    genai_vectors_service::indexing::fold::fold_once(world.ctx(), &path("idx"), 256).await.unwrap();
-    assert_eq!(world.on("idx", PutVectors, put("one more", &[1.0, 1.0])).await, Ok(json!({})));
+    genai_vectors_service::indexing::fold::fold_once(world.ctx(), &path("idx"), 256)
+        .await
+        .unwrap();
+    assert_eq!(
+        world.on("idx", PutVectors, put("one more", &[1.0, 1.0])).await,
+        Ok(json!({}))
+    );
 }
 
 #[tokio::test]
 async fn an_unreadable_wal_object_is_said_so_and_nothing_more() {
     let mut world = world("euclidean").await;
     world.on("idx", PutVectors, put("a", &[1.0, 1.0])).await.unwrap();
-    let wal = world.store.names().into_iter().find(|name| name.as_str().contains("/wal/")).unwrap();
+    let wal = world
+        .store
+        .names()
+        .into_iter()
+        .find(|name| name.as_str().contains("/wal/"))
+        .unwrap();
     assert!(world.store.flip_bit(&wal, 4_000));
     world.restart().await;
     let error = world.on("idx", ListVectors, json!({})).await.unwrap_err();

@@ -1,17 +1,25 @@
 //! Read-after-write, whatever the indexer does between: random sequences of operations against a map in memory with
 //! brute-force distances. A failing sequence is shrunk; the printed seed repeats the run.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
 mod support;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use genai_vectors_service::Config;
+use genai_vectors_service::indexing::{collect, compact, fold};
 use model::Operation;
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, RngSeed, TestRunner};
 use serde_json::{Value, json};
-use genai_vectors_service::Config;
-use genai_vectors_service::indexing::{collect, compact, fold};
 use support::{World, path};
 
 const INDEX: &str = "model";
@@ -42,7 +50,9 @@ enum Filtering {
 /// What the indexer may do between two requests.
 #[derive(Debug, Clone)]
 enum IndexerStep {
-    Fold { most: usize },
+    Fold {
+        most: usize,
+    },
     Compact,
     /// A day passes, then the collector looks: what one run lists, a later one deletes.
     Collect,
@@ -56,8 +66,16 @@ enum Step {
     Delete(Vec<u8>),
     DeleteMatching(Filtering),
     Get(Vec<u8>),
-    List { page: usize, segments: u32, filtering: Filtering },
-    Query { vector: Vector, k: usize, filtering: Filtering },
+    List {
+        page: usize,
+        segments: u32,
+        filtering: Filtering,
+    },
+    Query {
+        vector: Vector,
+        k: usize,
+        filtering: Filtering,
+    },
     Restart,
     Recreate,
     Indexer(IndexerStep),
@@ -65,7 +83,10 @@ enum Step {
 
 fn rows(most: usize) -> impl Strategy<Value = Vec<Row>> {
     let row = (0..KEYS, prop::array::uniform4(-3_i8..=3), 0..4_u8);
-    prop::collection::vec(row.prop_map(|(key, vector, color)| Row { key, vector, color }), 1..=most)
+    prop::collection::vec(
+        row.prop_map(|(key, vector, color)| Row { key, vector, color }),
+        1..=most,
+    )
 }
 
 fn filtering() -> impl Strategy<Value = Filtering> {
@@ -132,7 +153,11 @@ fn size(row: &Row) -> i8 {
 
 /// Colour 0 is no metadata at all.
 fn metadata(row: &Row) -> Value {
-    if row.color == 0 { json!({}) } else { json!({"color": row.color.to_string(), "size": size(row)}) }
+    if row.color == 0 {
+        json!({})
+    } else {
+        json!({"color": row.color.to_string(), "size": size(row)})
+    }
 }
 
 fn floats(vector: &Vector) -> Vec<f32> {
@@ -179,7 +204,11 @@ impl Reference {
 
     fn nearest(&self, vector: &Vector, k: usize, filtering: &Filtering) -> Vec<Value> {
         let squared = |row: &Row| -> i32 {
-            row.vector.iter().zip(vector).map(|(a, b)| (i32::from(*a) - i32::from(*b)).pow(2)).sum()
+            row.vector
+                .iter()
+                .zip(vector)
+                .map(|(a, b)| (i32::from(*a) - i32::from(*b)).pow(2))
+                .sum()
         };
         let mut found: Vec<_> = self.0.iter().filter(|(_, row)| filtering.passes(row)).collect();
         found.sort_by_key(|(key, row)| (squared(row), *key));
@@ -208,14 +237,21 @@ async fn apply(world: &mut World, reference: &mut Reference, step: &Step) -> Res
         }
         Step::Delete(keys) => {
             let keys: Vec<String> = keys.iter().map(|number| key(*number)).collect();
-            world.on(INDEX, Operation::DeleteVectors, json!({"keys": keys})).await.unwrap();
+            world
+                .on(INDEX, Operation::DeleteVectors, json!({"keys": keys}))
+                .await
+                .unwrap();
             for key in keys {
                 reference.0.remove(&key);
             }
         }
         Step::DeleteMatching(filtering) => delete_matching(world, reference, filtering).await?,
         Step::Get(keys) => get(world, reference, keys).await?,
-        Step::List { page, segments, filtering } => list(world, reference, *page, *segments, filtering).await?,
+        Step::List {
+            page,
+            segments,
+            filtering,
+        } => list(world, reference, *page, *segments, filtering).await?,
         Step::Query { vector, k, filtering } => query(world, reference, vector, *k, filtering).await?,
         Step::Restart => world.restart().await,
         Step::Recreate => {
@@ -230,14 +266,13 @@ async fn apply(world: &mut World, reference: &mut Reference, step: &Step) -> Res
 
 async fn put(world: &World, rows: &[Row]) {
     let vectors: Vec<Value> = rows.iter().map(record).collect();
-    world.on(INDEX, Operation::PutVectors, json!({"vectors": vectors})).await.unwrap();
+    world
+        .on(INDEX, Operation::PutVectors, json!({"vectors": vectors}))
+        .await
+        .unwrap();
 }
 
-async fn delete_matching(
-    world: &World,
-    reference: &mut Reference,
-    filtering: &Filtering,
-) -> Result<(), TestCaseError> {
+async fn delete_matching(world: &World, reference: &mut Reference, filtering: &Filtering) -> Result<(), TestCaseError> {
     let Some(filter) = filtering.json() else {
         return Ok(());
     };
@@ -261,8 +296,10 @@ async fn get(world: &World, reference: &Reference, keys: &[u8]) -> Result<(), Te
     let keys: Vec<String> = keys.iter().map(|number| key(*number)).collect();
     let body = json!({"keys": keys, "returnData": true, "returnMetadata": true});
     let answer = world.on(INDEX, Operation::GetVectors, body).await.unwrap();
-    let wanted: Vec<Value> =
-        asked.iter().filter_map(|key| reference.0.get(key).map(|row| item(key, row))).collect();
+    let wanted: Vec<Value> = asked
+        .iter()
+        .filter_map(|key| reference.0.get(key).map(|row| item(key, row)))
+        .collect();
     expect(&answer["vectors"], &wanted, "GetVectors")
 }
 
@@ -308,7 +345,11 @@ async fn query(
     let answer = world.on(INDEX, Operation::QueryVectors, body).await.unwrap();
     prop_assert!(answer.get("nextToken").is_none());
     prop_assert_eq!(&answer["distanceMetric"], "euclidean");
-    expect(&answer["vectors"], &reference.nearest(vector, k, filtering), "QueryVectors")
+    expect(
+        &answer["vectors"],
+        &reference.nearest(vector, k, filtering),
+        "QueryVectors",
+    )
 }
 
 async fn index(world: &World, step: &IndexerStep) {
@@ -359,7 +400,7 @@ async fn run(steps: &[Step]) -> Result<(), TestCaseError> {
 fn any_sequence_of_operations_answers_as_a_map_would() {
     let mut config = ProptestConfig {
         cases: RUNS,
-        max_shrink_iters: 5_000,
+        max_shrink_time: 120_000,
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
         source_file: Some(file!()),
         ..ProptestConfig::default()
@@ -369,7 +410,10 @@ fn any_sequence_of_operations_answers_as_a_map_would() {
         config.rng_seed = RngSeed::Fixed(seed as u64);
     }
     println!("model test: PROPTEST_RNG_SEED for this run: {:?}", config.rng_seed);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let steps = prop::collection::vec(step(), STEPS..STEPS + 100);
     let outcome = TestRunner::new(config).run(&steps, |steps| runtime.block_on(run(&steps)));
     if let Err(error) = outcome {

@@ -2,6 +2,8 @@
 //!
 //! The scenario is run once to count its storage calls, then once per call and kind of fault.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

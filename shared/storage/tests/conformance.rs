@@ -1,5 +1,7 @@
 //! The conformance suite against every adapter of this crate.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! The directory adapter on a disk that is really full: a tmpfs of one megabyte, which takes root to mount. Elsewhere
 //! the injected faults of the unit tests stand for it.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;

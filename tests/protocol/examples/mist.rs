@@ -7,7 +7,7 @@ fn main() {
     for m in all {
         if !format!("{m:?}").contains(&want) { continue; }
         println!("== {m:?}");
-        for config in setups::all() {
+        for mut config in setups::all() { if std::env::var("NOREP").is_ok() { config.repeats = 0; }
             let (name, k) = (config.name, config.catalog);
             let t = std::time::Instant::now();
             let checker = Protocol::new(config.with(m)).checker().target_state_count(1_500_000)

@@ -168,6 +168,7 @@ pub fn indexers(catalog: CatalogKind) -> Config {
     config.start = Start { folds: &[&[0], &[1]], tail: &[2], ..EMPTY };
     config.roles = Cast::default().writer(&[3]).fold(1, 1).fold(2, 2).compact(1).roles;
     config.timeouts = 1;
+    config.repeats = 1;
     config.milestones =
         vec![ALL_DONE, FOLDED, FOLD_REBASED, FOLD_DROPPED, COMPACTED, COMPACTION_REBASED];
     config
@@ -180,6 +181,7 @@ pub fn compactors(catalog: CatalogKind) -> Config {
     config.start = Start { folds: &[&[0], &[1]], tail: &[2, 3], ..EMPTY };
     config.roles = Cast::default().absorb(1, 1).fold(1, 1).compact(1).compact(1).roles;
     config.timeouts = 1;
+    config.repeats = 1;
     config.milestones = vec![ALL_DONE, FOLDED, FOLD_DROPPED, COMPACTED, COMPACTION_REBASED, COMPACTION_DROPPED];
     config
 }

@@ -193,7 +193,7 @@ impl State {
                     record.key
                 );
                 return Err(ApiError::validation_detail(
-                    &format!("vectors[{at}].metadata"),
+                    format!("vectors[{at}].metadata"),
                     message,
                     "too large",
                 ));

@@ -25,8 +25,6 @@ use list::{Page, Segments};
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
     target: Target,
     /// The Parquet file; one that is there is replaced at the end.
     #[arg(long, short)]
@@ -34,6 +32,9 @@ pub(crate) struct ExportArgs {
     /// Parts of the index that are read at the same time.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
     segments: u8,
+    // Groups come last: what follows a group would be shown under its heading.
+    #[command(flatten)]
+    client: ClientArgs,
 }
 
 /// Why an export ended early.

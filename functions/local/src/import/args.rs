@@ -15,16 +15,10 @@ pub(crate) struct ImportArgs {
     /// Parquet, .npy or JSON lines.
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) client: ClientArgs,
-    #[command(flatten)]
     pub(crate) target: Target,
     /// By default, what the file's name ends with says it: .parquet, .npy, .jsonl, .ndjson.
     #[arg(long, value_enum)]
     format: Option<Format>,
-    #[command(flatten)]
-    pub(crate) create: CreateArgs,
-    #[command(flatten)]
-    columns: ColumnArgs,
     /// Keys of the rows of a .npy file, one a line; by default the row numbers, counted from 0.
     #[arg(long)]
     pub(crate) keys_file: Option<PathBuf>,
@@ -41,6 +35,13 @@ pub(crate) struct ImportArgs {
     /// Begin at the first row, whatever the progress file says.
     #[arg(long)]
     pub(crate) restart: bool,
+    // Groups come last: what follows a group would be shown under its heading.
+    #[command(flatten)]
+    pub(crate) create: CreateArgs,
+    #[command(flatten)]
+    columns: ColumnArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 /// Whether and how to create what is missing.

@@ -172,7 +172,7 @@ mod tests {
             metric: DistanceMetric::Cosine,
         };
         assert_eq!(rules.check(&record("a", &[1.0, 0.0], "")), Ok(()));
-        assert_eq!(rules.check(&record("a", &[1.0, 0.0], r#"{"n":1e400}"#)).is_err(), true);
+        assert!(rules.check(&record("a", &[1.0, 0.0], r#"{"n":1e400}"#)).is_err());
         let long = "é".repeat(513);
         for (record, reason) in [
             (

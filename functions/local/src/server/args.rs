@@ -37,7 +37,7 @@ pub(crate) struct ApiArgs {
     #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
     pub(crate) region: String,
     /// Account in ARNs.
-    #[arg(long, env = "GENAI_VECTORS_ACCOUNT", default_value = "123456789012")]
+    #[arg(long, env = "GENAI_VECTORS_ACCOUNT", default_value = "123456789012", value_parser = account)]
     pub(crate) account: String,
     /// error, warn, info, debug, trace, or a tracing filter.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
@@ -104,6 +104,14 @@ pub(crate) enum LogFormat {
     Text,
     /// For machines.
     Json,
+}
+
+/// An AWS account: ARNs of another form would be refused by every client.
+fn account(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
+    Err("an account is 12 digits".to_owned())
 }
 
 impl ApiArgs {

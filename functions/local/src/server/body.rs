@@ -33,9 +33,7 @@ pub(crate) async fn read(mut body: Incoming, declared: Option<u64>) -> Result<By
         let Some(frame) = frame else {
             return Ok(collected.freeze());
         };
-        let frame = frame.map_err(|_| {
-            ApiError::validation("The request body ended before its declared length")
-        })?;
+        let frame = frame.map_err(|_| ApiError::validation("The request body ended before its declared length"))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };

@@ -35,16 +35,14 @@ impl MemoryBudget {
 
     /// Waits for a request's share; 503 when it does not come free in time.
     pub(crate) async fn take(&self, body_bytes: u64) -> Result<OwnedSemaphorePermit, ApiError> {
-        let body_kib = u32::try_from(body_bytes.saturating_mul(BODY_FACTOR) / 1024)
-            .unwrap_or(u32::MAX);
+        let body_kib = u32::try_from(body_bytes.saturating_mul(BODY_FACTOR) / 1024).unwrap_or(u32::MAX);
         let share = BASE_KIB.saturating_add(body_kib).min(self.total_kib);
         let permits = Arc::clone(&self.permits);
         let taken = tokio::time::timeout(PATIENCE, permits.acquire_many_owned(share)).await;
         match taken {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(ApiError::ServiceUnavailable {
-                message: "Currently unable to handle the request: too many requests in flight"
-                    .to_owned(),
+                message: "Currently unable to handle the request: too many requests in flight".to_owned(),
                 retry_after_s: Some(1),
             }),
         }

@@ -22,11 +22,7 @@ const MAX_CONNECTIONS: usize = 4096;
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(9);
 
 /// Serves `listener` until `stop` resolves, then lets requests in flight finish.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    server: Arc<Server>,
-    stop: impl Future<Output = ()>,
-) {
+pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>, stop: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::pin!(stop);

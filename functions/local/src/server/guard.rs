@@ -48,10 +48,24 @@ mod tests {
 
     #[test]
     fn hosts() {
-        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "127.9.9.9", "[::1]:8080", "a.localhost:1"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "[::1]:8080",
+            "a.localhost:1",
+        ] {
             assert!(is_loopback_host(host), "{host}");
         }
-        for host in ["", "example.com", "localhost.example.com:80", "10.0.0.1:8080", "[::2]", "0.0.0.0:8080"] {
+        for host in [
+            "",
+            "example.com",
+            "localhost.example.com:80",
+            "10.0.0.1:8080",
+            "[::2]",
+            "0.0.0.0:8080",
+        ] {
             assert!(!is_loopback_host(host), "{host}");
         }
     }

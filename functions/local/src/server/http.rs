@@ -57,9 +57,7 @@ impl Server {
             label: "Unknown",
             received: 0,
         };
-        let handled = AssertUnwindSafe(self.handle(request, &mut seen))
-            .catch_unwind()
-            .await;
+        let handled = AssertUnwindSafe(self.handle(request, &mut seen)).catch_unwind().await;
         let outcome = handled.unwrap_or_else(|_| {
             tracing::error!(request_id, "request panicked");
             Err(ApiError::Internal {
@@ -94,11 +92,7 @@ impl Server {
         Ok(response)
     }
 
-    async fn handle(
-        &self,
-        request: Request<Incoming>,
-        seen: &mut Seen,
-    ) -> Result<Response<Full<Bytes>>, ApiError> {
+    async fn handle(&self, request: Request<Incoming>, seen: &mut Seen) -> Result<Response<Full<Bytes>>, ApiError> {
         let (parts, incoming) = request.into_parts();
         let path = parts.uri.path();
         let query = parts.uri.query().unwrap_or_default();
@@ -171,7 +165,14 @@ impl Server {
             body_sha256,
         };
         let region = &context.config.region.region;
-        wire::verify(&signed, keys, region, "s3vectors", context.now_ms())
+        let caller = wire::verify(&signed, keys, region, "s3vectors", context.now_ms())?;
+        if !caller.owner {
+            // Policies are stored but not evaluated yet, so no statement can allow anything: fail closed.
+            return Err(ApiError::access_denied(
+                "This access key is not an owner of the deployment, and policies are not evaluated yet",
+            ));
+        }
+        Ok(caller)
     }
 
     async fn inflate(&self, headers: &HeaderMap, body: Bytes) -> Result<Bytes, ApiError> {

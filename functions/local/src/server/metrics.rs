@@ -65,24 +65,14 @@ impl Default for RequestMetrics {
 
 impl RequestMetrics {
     /// Counts one answered request.
-    pub(crate) fn record(
-        &self,
-        operation: &'static str,
-        code: u16,
-        error: Option<&'static str>,
-        elapsed: Duration,
-    ) {
+    pub(crate) fn record(&self, operation: &'static str, code: u16, error: Option<&'static str>, elapsed: Duration) {
         let code = u32::from(code);
-        self.requests
-            .get_or_create(&RequestLabels { operation, code })
-            .inc();
+        self.requests.get_or_create(&RequestLabels { operation, code }).inc();
         self.latency
             .get_or_create(&OperationLabels { operation })
             .observe(elapsed.as_secs_f64());
         if let Some(error) = error {
-            self.errors
-                .get_or_create(&ErrorLabels { operation, error })
-                .inc();
+            self.errors.get_or_create(&ErrorLabels { operation, error }).inc();
         }
     }
 
@@ -104,9 +94,19 @@ impl RequestMetrics {
         );
         register_service(&mut registry, &service.context().metrics);
         register_indexes(&mut registry, indexes);
-        gauge(&mut registry, "memory_resident_bytes", "Resident memory", process::resident_bytes());
+        gauge(
+            &mut registry,
+            "memory_resident_bytes",
+            "Resident memory",
+            process::resident_bytes(),
+        );
         let in_flight = budget.used_kib().saturating_mul(1024);
-        gauge(&mut registry, "memory_requests_bytes", "Memory that requests in flight may hold", in_flight);
+        gauge(
+            &mut registry,
+            "memory_requests_bytes",
+            "Memory that requests in flight may hold",
+            in_flight,
+        );
         let cpu: Counter<f64, AtomicU64> = Counter::default();
         cpu.inc_by(process::cpu_seconds());
         registry.register_with_unit("cpu", "CPU time used", Unit::Seconds, cpu);
@@ -119,19 +119,59 @@ impl RequestMetrics {
 fn register_service(registry: &mut Registry, metrics: &ServiceMetrics) {
     let families = [
         ("commits", "WAL commits", metrics.commits.get()),
-        ("committed_requests", "Write requests that WAL commits carried", metrics.committed_requests.get()),
-        ("committed_rows", "Rows that WAL commits carried", metrics.committed_rows.get()),
-        ("commit_retries", "Commit attempts that were repeated", metrics.commit_retries.get()),
-        ("scanned_rows", "Rows whose distance was computed", metrics.scanned_rows.get()),
+        (
+            "committed_requests",
+            "Write requests that WAL commits carried",
+            metrics.committed_requests.get(),
+        ),
+        (
+            "committed_rows",
+            "Rows that WAL commits carried",
+            metrics.committed_rows.get(),
+        ),
+        (
+            "commit_retries",
+            "Commit attempts that were repeated",
+            metrics.commit_retries.get(),
+        ),
+        (
+            "scanned_rows",
+            "Rows whose distance was computed",
+            metrics.scanned_rows.get(),
+        ),
         ("folds", "Folds of the tail into a shard", metrics.folds.get()),
         ("folded_rows", "Rows that folds wrote", metrics.folded_rows.get()),
-        ("fold_failures", "Folds that failed or were dropped", metrics.fold_failures.get()),
+        (
+            "fold_failures",
+            "Folds that failed or were dropped",
+            metrics.fold_failures.get(),
+        ),
         ("compactions", "Compactions of shards", metrics.compactions.get()),
-        ("compacted_rows", "Rows that compactions wrote", metrics.compacted_rows.get()),
-        ("compaction_failures", "Compactions that failed or were dropped", metrics.compaction_failures.get()),
-        ("collected_objects", "Objects that collections deleted", metrics.collected_objects.get()),
-        ("cache_hits", "Reads answered by the cache of immutable objects", metrics.cache_hits.get()),
-        ("cache_misses", "Reads that asked the object store", metrics.cache_misses.get()),
+        (
+            "compacted_rows",
+            "Rows that compactions wrote",
+            metrics.compacted_rows.get(),
+        ),
+        (
+            "compaction_failures",
+            "Compactions that failed or were dropped",
+            metrics.compaction_failures.get(),
+        ),
+        (
+            "collected_objects",
+            "Objects that collections deleted",
+            metrics.collected_objects.get(),
+        ),
+        (
+            "cache_hits",
+            "Reads answered by the cache of immutable objects",
+            metrics.cache_hits.get(),
+        ),
+        (
+            "cache_misses",
+            "Reads that asked the object store",
+            metrics.cache_misses.get(),
+        ),
     ];
     for (name, help, value) in families {
         let counter: Counter = Counter::default();
@@ -147,9 +187,17 @@ fn register_indexes(registry: &mut Registry, indexes: &[IndexStatus]) {
         ("index_vectors", "Live vectors in shards", |status| status.vectors),
         ("index_bytes", "Bytes of shards", |status| status.bytes),
         ("index_shards", "Shards", |status| status.shards),
-        ("tail_entries", "Committed WAL entries that no shard holds yet", |status| status.tail_entries),
+        (
+            "tail_entries",
+            "Committed WAL entries that no shard holds yet",
+            |status| status.tail_entries,
+        ),
         ("tail_rows", "Rows of those entries", |status| status.unindexed),
-        ("tail_age_milliseconds", "Age of the oldest of those entries", |status| status.tail_age_ms),
+        (
+            "tail_age_milliseconds",
+            "Age of the oldest of those entries",
+            |status| status.tail_age_ms,
+        ),
     ];
     for (name, help, value) in families {
         let family = IndexGauge::default();

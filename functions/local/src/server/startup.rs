@@ -16,20 +16,18 @@ use wire::KeyRing;
 
 use super::args::{ApiArgs, AuthMode, IndexerMode, LogFormat};
 use super::budget::MemoryBudget;
+use super::connections;
 use super::http::Server;
 use super::metrics::RequestMetrics;
-use super::connections;
 
 /// Log events to standard error; standard output belongs to the banner.
 pub(crate) fn init_logging(args: &ApiArgs) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&args.log_level)
-        .map_err(|error| format!("--log-level {:?}: {error}", args.log_level))?;
+    let filter =
+        EnvFilter::try_new(&args.log_level).map_err(|error| format!("--log-level {:?}: {error}", args.log_level))?;
     let terminal = std::io::stderr().is_terminal();
-    let format = args.log_format.unwrap_or(if terminal {
-        LogFormat::Text
-    } else {
-        LogFormat::Json
-    });
+    let format = args
+        .log_format
+        .unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -45,14 +43,10 @@ pub(crate) fn init_logging(args: &ApiArgs) -> Result<(), String> {
 pub(crate) async fn serve(args: ApiArgs) -> Result<(), String> {
     let keys = keys(&args)?;
     if args.storage.contains("://") {
-        return Err(format!(
-            "--storage {}: only a directory is supported yet",
-            args.storage
-        ));
+        return Err(format!("--storage {}: only a directory is supported yet", args.storage));
     }
     let ids = Ids::new(Arc::new(SystemClock::new()), Arc::new(OsRandom::new()));
-    let directory = Directory::open(&args.storage)
-        .map_err(|error| error.to_string())?;
+    let directory = Directory::open(&args.storage).map_err(|error| error.to_string())?;
     let objects: Arc<dyn storage::ObjectStore> = Arc::new(directory);
     let catalog = CasCatalog::open(Arc::clone(&objects), ids.clone())
         .await
@@ -63,9 +57,9 @@ pub(crate) async fn serve(args: ApiArgs) -> Result<(), String> {
         catalog: Arc::new(catalog),
         doorbell: Arc::new(doorbell),
     };
-    let threads = args.threads.unwrap_or_else(|| {
-        std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
-    });
+    let threads = args
+        .threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
     let pool = Arc::new(Pool::new(threads).map_err(|error| error.to_string())?);
     let service = Service::new(Context::new(ports, ids, pool, config(&args)));
     let listener = TcpListener::bind((args.host.as_str(), args.port))
@@ -135,10 +129,8 @@ fn keys(args: &ApiArgs) -> Result<Option<KeyRing>, String> {
         return Ok(None);
     }
     if let Some(file) = &args.keys_file {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| format!("--keys-file {}: {error}", file.display()))?;
-        let keys = KeyRing::from_json(&text)
-            .map_err(|error| format!("--keys-file {}: {error}", file.display()))?;
+        let text = std::fs::read_to_string(file).map_err(|error| format!("--keys-file {}: {error}", file.display()))?;
+        let keys = KeyRing::from_json(&text).map_err(|error| format!("--keys-file {}: {error}", file.display()))?;
         return Ok(Some(keys));
     }
     environment_key(args).map(Some)
@@ -178,14 +170,9 @@ fn banner(args: &ApiArgs, listener: &TcpListener) -> Result<(), String> {
     } else {
         args.host.clone()
     };
-    let host = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host
-    };
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
     let endpoint = format!("http://{host}:{}", address.port());
-    let storage = std::fs::canonicalize(&args.storage)
-        .unwrap_or_else(|_| std::path::PathBuf::from(&args.storage));
+    let storage = std::fs::canonicalize(&args.storage).unwrap_or_else(|_| std::path::PathBuf::from(&args.storage));
     let region = &args.region;
     let (auth, credentials) = match args.auth_mode() {
         AuthMode::None => (
@@ -222,9 +209,7 @@ print(s3vectors.query_vectors(vectorBucketName="demo", indexName="words", topK=1
 }
 
 fn stop_signal() -> Result<impl Future<Output = ()>, String> {
-    let hook = |kind: SignalKind| {
-        signal(kind).map_err(|error| format!("cannot listen for signals: {error}"))
-    };
+    let hook = |kind: SignalKind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
     let mut terminate = hook(SignalKind::terminate())?;
     let mut interrupt = hook(SignalKind::interrupt())?;
     Ok(async move {

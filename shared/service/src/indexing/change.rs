@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use engine::RowMap;
-use format::record::{IndexRecord, WalEntry};
 use format::manifest::{Manifest, ShardEntry};
+use format::record::{IndexRecord, WalEntry};
 use model::{ShardId, WalId};
 use roaring::RoaringBitmap;
 
@@ -46,11 +46,7 @@ pub(super) enum Obsolete {
 }
 
 /// May the change be committed on the record's current manifest at all?
-pub(super) fn check(
-    change: &Change,
-    record: &IndexRecord,
-    manifest: &Manifest,
-) -> Result<(), Obsolete> {
+pub(super) fn check(change: &Change, record: &IndexRecord, manifest: &Manifest) -> Result<(), Obsolete> {
     // I2: a fold removes the first k entries by position, so the positions must still be those that were read.
     if !change.fold.is_empty() && record.wal_base != change.wal_base {
         return Err(Obsolete::BaseMoved);
@@ -115,9 +111,6 @@ mod tests {
         let current = BTreeMap::from([(id(1), bitmap(&[1])), (id(2), bitmap(&[5]))]);
         let found = BTreeMap::from([(id(1), bitmap(&[2])), (id(3), bitmap(&[]))]);
         let next = dead_rows(&change, &current, &found);
-        assert_eq!(
-            next,
-            BTreeMap::from([(id(1), bitmap(&[1, 2])), (id(2), bitmap(&[5]))])
-        );
+        assert_eq!(next, BTreeMap::from([(id(1), bitmap(&[1, 2])), (id(2), bitmap(&[5]))]));
     }
 }

@@ -36,11 +36,7 @@ pub struct Collected {
 ///
 /// # Errors
 /// Nothing that is reachable was touched; a later run starts over.
-pub async fn collect_once(
-    ctx: &Arc<Context>,
-    path: &IndexPath,
-    index: IndexUuid,
-) -> Result<Collected, IndexingError> {
+pub async fn collect_once(ctx: &Arc<Context>, path: &IndexPath, index: IndexUuid) -> Result<Collected, IndexingError> {
     // (1) LIST first: what appears later is not looked at.
     let names = list_all(ctx, &paths::index_prefix(index)).await?;
     // (2) The floor rises and the record is read in one update.
@@ -99,11 +95,7 @@ pub async fn collect_once(
 /// Every object that the record reaches (I4).
 fn reachable(record: &IndexRecord, manifest: &Manifest) -> HashSet<ObjectName> {
     let index = record.uuid;
-    let mut names: HashSet<ObjectName> = record
-        .wal
-        .iter()
-        .map(|entry| paths::wal(index, entry.id))
-        .collect();
+    let mut names: HashSet<ObjectName> = record.wal.iter().map(|entry| paths::wal(index, entry.id)).collect();
     if let Some(reference) = &record.manifest {
         names.insert(paths::manifest(index, reference));
     }
@@ -122,10 +114,7 @@ fn reachable(record: &IndexRecord, manifest: &Manifest) -> HashSet<ObjectName> {
 }
 
 /// The list, or `None` when another collector has deleted it meanwhile.
-async fn read_list(
-    ctx: &Context,
-    name: &ObjectName,
-) -> Result<Option<CollectionList>, IndexingError> {
+async fn read_list(ctx: &Context, name: &ObjectName) -> Result<Option<CollectionList>, IndexingError> {
     match ctx.ports.objects.get(name).await {
         Ok(bytes) => Ok(Some(CollectionList::decode(&bytes)?)),
         Err(StoreError::NotFound { .. }) => Ok(None),
@@ -133,12 +122,7 @@ async fn read_list(
     }
 }
 
-async fn write_list(
-    ctx: &Context,
-    record: &IndexRecord,
-    now_ms: u64,
-    names: Vec<String>,
-) -> Result<(), IndexingError> {
+async fn write_list(ctx: &Context, record: &IndexRecord, now_ms: u64, names: Vec<String>) -> Result<(), IndexingError> {
     if names.is_empty() {
         return Ok(());
     }

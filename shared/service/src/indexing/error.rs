@@ -39,7 +39,10 @@ impl From<ReadFault> for IndexingError {
     fn from(fault: ReadFault) -> Self {
         match fault {
             ReadFault::Missing(name) => Self::Store(StoreError::NotFound { name: name.to_string() }),
-            ReadFault::Unreadable { name, reason } => Self::Unreadable { what: name.to_string(), reason },
+            ReadFault::Unreadable { name, reason } => Self::Unreadable {
+                what: name.to_string(),
+                reason,
+            },
             ReadFault::Store(error) => Self::Store(error),
             ReadFault::Pool(error) => Self::Pool(error),
         }

@@ -9,7 +9,6 @@ use format::WalObject;
 use format::manifest::{Manifest, ShardEntry};
 use format::record::{IndexRecord, WalEntry};
 use format::shard::EncodedShard;
-use futures::future::try_join_all;
 use model::{IndexConfig, ShardId};
 use roaring::RoaringBitmap;
 use storage::IndexPath;
@@ -27,11 +26,7 @@ type Newest = BTreeMap<String, (usize, usize)>;
 ///
 /// # Errors
 /// The fold left only garbage and may be tried again.
-pub async fn fold_once(
-    ctx: &Arc<Context>,
-    path: &IndexPath,
-    most: usize,
-) -> Result<Outcome, IndexingError> {
+pub async fn fold_once(ctx: &Arc<Context>, path: &IndexPath, most: usize) -> Result<Outcome, IndexingError> {
     let Some(record) = ctx.ports.catalog.read_record(path).await? else {
         return Ok(Outcome::Gone);
     };
@@ -75,10 +70,7 @@ async fn build(
     manifest: &Manifest,
     entries: Vec<WalEntry>,
 ) -> Result<Change, IndexingError> {
-    let loads = entries
-        .iter()
-        .map(|entry| objects::wal(ctx, record.uuid, entry.id));
-    let loaded = try_join_all(loads).await?;
+    let loaded = objects::wals(ctx, record.uuid, &entries).await?;
     let objects: Vec<Arc<WalObject>> = loaded.iter().map(|entry| Arc::clone(entry.object())).collect();
     let absorbed = absorb(ctx, manifest, &entries).await?;
     let config = record.config.clone();
@@ -114,11 +106,7 @@ struct Absorbed {
     dead: RoaringBitmap,
 }
 
-async fn absorb(
-    ctx: &Arc<Context>,
-    manifest: &Manifest,
-    entries: &[WalEntry],
-) -> Result<Vec<Absorbed>, IndexingError> {
+async fn absorb(ctx: &Arc<Context>, manifest: &Manifest, entries: &[WalEntry]) -> Result<Vec<Absorbed>, IndexingError> {
     let rows: u64 = entries.iter().map(|entry| u64::from(entry.rows)).sum();
     let kib: u64 = entries.iter().map(|entry| u64::from(entry.kib)).sum();
     let stats = super::compact::stats(manifest);
@@ -177,13 +165,20 @@ fn encode(
     let sources: Vec<MergeSource<'_>> = absorbed
         .iter()
         .zip(&left_behind)
-        .map(|(part, dead)| MergeSource { shard: &part.shard, dead })
+        .map(|(part, dead)| MergeSource {
+            shard: &part.shard,
+            dead,
+        })
         .collect();
     let merged = engine::merge(config, &sources, Some(&builder))?;
     let inputs = absorbed
         .into_iter()
         .zip(merged.maps)
-        .map(|(part, rows)| Input { id: part.id, dead: part.dead, rows })
+        .map(|(part, rows)| Input {
+            id: part.id,
+            dead: part.dead,
+            rows,
+        })
         .collect();
     Ok((merged.shard, inputs))
 }

@@ -81,11 +81,7 @@ impl<'a> Publisher<'a> {
     }
 
     /// Writes the deletion vectors and the manifest; nothing refers to them yet.
-    async fn prepare(
-        &mut self,
-        record: &IndexRecord,
-        manifest: &Manifest,
-    ) -> Result<Prepared, IndexingError> {
+    async fn prepare(&mut self, record: &IndexRecord, manifest: &Manifest) -> Result<Prepared, IndexingError> {
         self.search_new_shards(manifest).await?;
         let current = current_dead(self.ctx, manifest).await?;
         let dead = change::dead_rows(self.change, &current, &self.found);
@@ -124,13 +120,7 @@ impl<'a> Publisher<'a> {
         })
     }
 
-    fn publish(
-        &self,
-        record: &IndexRecord,
-        new: ManifestRef,
-        oldest_new: Ulid,
-        next: &Manifest,
-    ) -> Publish {
+    fn publish(&self, record: &IndexRecord, new: ManifestRef, oldest_new: Ulid, next: &Manifest) -> Publish {
         let fold = self.change.fold.len();
         let takes_all = fold == record.wal.len();
         Publish {
@@ -145,20 +135,14 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    async fn commit(
-        &self,
-        record: &IndexRecord,
-        prepared: Prepared,
-    ) -> Result<Verdict, IndexingError> {
+    async fn commit(&self, record: &IndexRecord, prepared: Prepared) -> Result<Verdict, IndexingError> {
         let catalog = &self.ctx.ports.catalog;
         let mut publish = prepared.publish;
         for _ in 0..ATTEMPTS {
             let current = match catalog.publish(self.path, &publish).await {
                 Ok(Commit::Done) => return Ok(Verdict::Ended(self.committed())),
                 Ok(Commit::Refused(current)) => current.map(|current| *current),
-                Err(StoreError::Unknown { .. } | StoreError::Conflict { .. }) => {
-                    catalog.read_record(self.path).await?
-                }
+                Err(StoreError::Unknown { .. } | StoreError::Conflict { .. }) => catalog.read_record(self.path).await?,
                 Err(error) => return Err(error.into()),
             };
             let Some(current) = current.filter(|current| current.uuid == self.uuid) else {
@@ -242,10 +226,7 @@ fn reaches_back_to(manifest: &Manifest, base: ManifestId) -> bool {
 }
 
 /// Every deletion vector of the manifest.
-async fn current_dead(
-    ctx: &Context,
-    manifest: &Manifest,
-) -> Result<BTreeMap<ShardId, RoaringBitmap>, IndexingError> {
+async fn current_dead(ctx: &Context, manifest: &Manifest) -> Result<BTreeMap<ShardId, RoaringBitmap>, IndexingError> {
     let mut dead = BTreeMap::new();
     for (shard, reference) in &manifest.dead {
         let rows = objects::dead(ctx, manifest.index, *shard, Some(reference)).await?;

@@ -25,8 +25,7 @@ impl Purger {
     /// # Errors
     /// A later run goes on.
     pub async fn run(&mut self, ctx: &Arc<Context>) -> Result<usize, IndexingError> {
-        let purge_age =
-            u64::try_from(ctx.config.collection.purge_age.as_millis()).unwrap_or(u64::MAX);
+        let purge_age = u64::try_from(ctx.config.collection.purge_age.as_millis()).unwrap_or(u64::MAX);
         let mut deleted = 0_usize;
         for tombstone in ctx.ports.catalog.list_tombstones().await? {
             if self.settled.contains(&tombstone.uuid) {

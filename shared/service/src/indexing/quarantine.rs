@@ -16,11 +16,7 @@ use crate::query::objects;
 ///
 /// # Errors
 /// Nothing was given up.
-pub async fn quarantine(
-    ctx: &Arc<Context>,
-    path: &IndexPath,
-    expected: WalId,
-) -> Result<Outcome, IndexingError> {
+pub async fn quarantine(ctx: &Arc<Context>, path: &IndexPath, expected: WalId) -> Result<Outcome, IndexingError> {
     let Some(record) = ctx.ports.catalog.read_record(path).await? else {
         return Ok(Outcome::Gone);
     };

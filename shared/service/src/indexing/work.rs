@@ -55,11 +55,7 @@ pub async fn compactions(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> 
     }
 }
 
-async fn fold_step(
-    ctx: &Arc<Context>,
-    path: &IndexPath,
-    holder: &str,
-) -> Result<Option<Next>, IndexingError> {
+async fn fold_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Result<Option<Next>, IndexingError> {
     let Some(record) = ctx.ports.catalog.read_record(path).await? else {
         return Ok(Some(Next::Idle));
     };
@@ -87,11 +83,7 @@ async fn fold_step(
     Ok((outcome == Outcome::Gone).then_some(Next::Idle))
 }
 
-async fn compact_step(
-    ctx: &Arc<Context>,
-    path: &IndexPath,
-    holder: &str,
-) -> Result<Option<Next>, IndexingError> {
+async fn compact_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Result<Option<Next>, IndexingError> {
     let Some(record) = ctx.ports.catalog.read_record(path).await? else {
         return Ok(Some(Next::Idle));
     };
@@ -189,11 +181,7 @@ async fn set_lease(
 }
 
 /// Nothing is due: a lease that remembers failures is reset, and the dirty mark goes.
-async fn finish(
-    ctx: &Arc<Context>,
-    path: &IndexPath,
-    record: &IndexRecord,
-) -> Result<(), IndexingError> {
+async fn finish(ctx: &Arc<Context>, path: &IndexPath, record: &IndexRecord) -> Result<(), IndexingError> {
     let manifest = objects::manifest(ctx, record).await?;
     let has_work = !record.wal.is_empty() || compact::is_due(ctx, &manifest);
     if record.dirty_since_ms.is_none() || has_work {
@@ -220,12 +208,7 @@ async fn ring_compaction(ctx: &Arc<Context>, path: &IndexPath, record: &IndexRec
 }
 
 /// Notes the failure in the lease, so that every process waits and the next fold is smaller.
-async fn failed(
-    ctx: &Arc<Context>,
-    path: &IndexPath,
-    holder: &str,
-    error: &IndexingError,
-) -> Next {
+async fn failed(ctx: &Arc<Context>, path: &IndexPath, holder: &str, error: &IndexingError) -> Next {
     let now_ms = ctx.now_ms();
     let first_ms = u64::try_from(ctx.config.fold.retry_first.as_millis()).unwrap_or(u64::MAX);
     let longest_ms = u64::try_from(ctx.config.fold.retry_max.as_millis()).unwrap_or(u64::MAX);
@@ -234,7 +217,11 @@ async fn failed(
         tracing::error!(%error, bucket = %path.bucket, index = %path.index, "indexing failed");
         return Next::At(now_ms.saturating_add(first_ms));
     };
-    let attempts = record.lease.as_ref().map_or(0, |lease| lease.attempts).saturating_add(1);
+    let attempts = record
+        .lease
+        .as_ref()
+        .map_or(0, |lease| lease.attempts)
+        .saturating_add(1);
     let wait_ms = first_ms.saturating_mul(1 << attempts.min(16)).min(longest_ms);
     let retry_at_ms = now_ms.saturating_add(wait_ms);
     let alarm = matches!(error, IndexingError::Unreadable { .. });

@@ -6,16 +6,13 @@ use std::sync::Arc;
 use format::record::{self, IndexRecord};
 use model::arn::ResourceArn;
 use model::tags::{Tags, check_tags};
-use model::{
-    ApiError, BucketName, Dimension, DistanceMetric, Encryption, IndexConfig, IndexUuid,
-    Strictness, Ulid,
-};
+use model::{ApiError, BucketName, Dimension, DistanceMetric, Encryption, IndexConfig, IndexUuid, Strictness, Ulid};
 use serde_json::json;
 use storage::{BucketInfo, CreateIndex, IndexPath};
 use wire::{Constraints, Members};
 
-use super::target::BucketMembers;
 use super::settings::{self, EncryptionMembers};
+use super::target::BucketMembers;
 use super::{get_vector_bucket, target};
 use crate::{Context, Input, errors};
 
@@ -66,9 +63,19 @@ impl Request {
         let bucket = BucketMembers::read(members, &mut constraints);
         let name = constraints.string(members, "indexName", target::name_length(), true);
         // Lenient: upper case and a missing dataType are accepted, for users of the older guide.
-        let word = if strict { Constraints::enumeration } else { Constraints::enumeration_any_case };
+        let word = if strict {
+            Constraints::enumeration
+        } else {
+            Constraints::enumeration_any_case
+        };
         word(&mut constraints, members, "dataType", &DATA_TYPES, strict);
-        let metric = word(&mut constraints, members, "distanceMetric", &DistanceMetric::WORDS, true);
+        let metric = word(
+            &mut constraints,
+            members,
+            "distanceMetric",
+            &DistanceMetric::WORDS,
+            true,
+        );
         let dimension = constraints.integer(members, "dimension", 1..=MAX_DIMENSION, true);
         let non_filterable_keys = metadata_configuration(members, &mut constraints)?;
         let encryption = EncryptionMembers::read(members, &mut constraints);
@@ -107,7 +114,9 @@ fn metadata_configuration(
     };
     let text_search = constraints.list(&inner, "textSearchConfigurations", 0..=MAX_NON_FILTERABLE_KEYS, false);
     if text_search.is_some_and(|list| !list.is_empty()) {
-        return Err(ApiError::text_search_unsupported("metadataConfiguration.textSearchConfigurations"));
+        return Err(ApiError::text_search_unsupported(
+            "metadataConfiguration.textSearchConfigurations",
+        ));
     }
     let keys = constraints.strings(
         &inner,
@@ -131,9 +140,7 @@ fn check_unique(keys: &[String]) -> Result<(), ApiError> {
 }
 
 fn record(ctx: &Context, bucket: &BucketInfo, request: Request) -> IndexRecord {
-    let encryption = request
-        .encryption
-        .unwrap_or_else(|| bucket.encryption.clone());
+    let encryption = request.encryption.unwrap_or_else(|| bucket.encryption.clone());
     IndexRecord {
         schema: record::RECORD_SCHEMA,
         bucket: request.path.bucket,

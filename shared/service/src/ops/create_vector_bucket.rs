@@ -36,11 +36,7 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
 
 /// Tags are stored first, under the new uuid: a bucket is never seen without the tags it was created with, and
 /// a create that fails leaves only a document that nothing names.
-async fn create(
-    ctx: &Context,
-    bucket: &BucketInfo,
-    tags: &Tags,
-) -> Result<(), ApiError> {
+async fn create(ctx: &Context, bucket: &BucketInfo, tags: &Tags) -> Result<(), ApiError> {
     if !tags.is_empty() {
         settings::change_tags(ctx, bucket.uuid.into(), tags, &[]).await?;
     }

@@ -8,9 +8,9 @@ use wire::{Constraints, JsonWriter, Members};
 
 use super::get_vectors::check_key_bytes;
 use super::target::IndexMembers;
+use crate::query;
 use crate::query::filter::read_filter;
 use crate::query::scan::{ScanPage, ScanRequest, scan};
-use crate::query;
 use crate::write::{self, WriteRow};
 use crate::{Context, Input, errors};
 
@@ -44,9 +44,10 @@ fn check_extensions(strictness: Strictness, members: &Members<'_>) -> Result<(),
     }
     match (members.has("keys"), members.has("filter")) {
         (true, true) => Err(ApiError::validation("Must specify either keys or filter but not both")),
-        (true, false) if members.has("dryRun") => {
-            Err(ApiError::validation_at("dryRun", "dryRun can only be used together with filter"))
-        }
+        (true, false) if members.has("dryRun") => Err(ApiError::validation_at(
+            "dryRun",
+            "dryRun can only be used together with filter",
+        )),
         _ => Ok(()),
     }
 }
@@ -78,7 +79,10 @@ async fn delete_matching(
     dry_run: bool,
 ) -> Result<Vec<u8>, ApiError> {
     let mut deleted = 0_u64;
-    let mut request = ScanRequest { limit: BATCH, ..ScanRequest::default() };
+    let mut request = ScanRequest {
+        limit: BATCH,
+        ..ScanRequest::default()
+    };
     loop {
         if ctx.now_ms() >= input.deadline_ms {
             return Err(ApiError::request_timeout());
@@ -88,7 +92,11 @@ async fn delete_matching(
         request.filter = Some(read_filter(&filter, &snapshot.config, ctx.config.strictness)?);
         let page = {
             let request = request.clone();
-            let page = ctx.pool.run(move || scan(&snapshot, &request)).await.map_err(|error| errors::pool(&error))?;
+            let page = ctx
+                .pool
+                .run(move || scan(&snapshot, &request))
+                .await
+                .map_err(|error| errors::pool(&error))?;
             page.map_err(|error| errors::engine(&error))?
         };
         let ScanPage { rows, resume_after } = page;

@@ -30,10 +30,7 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
 }
 
 /// The bucket, or NotFound.
-pub(crate) async fn read(
-    ctx: &Context,
-    name: &model::BucketName,
-) -> Result<BucketInfo, ApiError> {
+pub(crate) async fn read(ctx: &Context, name: &model::BucketName) -> Result<BucketInfo, ApiError> {
     ctx.ports
         .catalog
         .read_bucket(name)

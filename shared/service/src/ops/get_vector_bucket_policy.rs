@@ -7,8 +7,8 @@ use serde_json::json;
 use storage::Attachment;
 use wire::{Constraints, Members};
 
-use super::{get_vector_bucket, settings};
 use super::target::BucketMembers;
+use super::{get_vector_bucket, settings};
 use crate::{Context, Input};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -18,7 +18,8 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     constraints.finish()?;
     let name = target.resolve(ctx)?;
     let bucket = get_vector_bucket::read(ctx, &name).await?;
-    let (policy, _) = settings::read_attachment(ctx, bucket.uuid.into(), Attachment::Policy).await?
+    let (policy, _) = settings::read_attachment(ctx, bucket.uuid.into(), Attachment::Policy)
+        .await?
         .ok_or_else(ApiError::not_found_policy)?;
     Ok(json!({"policy": policy}).to_string().into_bytes())
 }

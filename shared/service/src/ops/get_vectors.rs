@@ -23,7 +23,11 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let keys = keys.unwrap_or_default();
     let snapshot = query::read(ctx, &path, input.deadline_ms).await?;
     check_key_bytes(&keys)?;
-    let fields = Fields { data, metadata, distance: false };
+    let fields = Fields {
+        data,
+        metadata,
+        distance: false,
+    };
     let bytes = ctx.config.answer.get_bytes;
     let answer = ctx.pool.run(move || answer(&snapshot, keys, fields, bytes)).await;
     answer.map_err(|error| errors::pool(&error))?
@@ -45,12 +49,18 @@ fn answer(snapshot: &Snapshot, keys: Vec<String>, fields: Fields, bytes: usize) 
             continue;
         }
         if let Some(place) = snapshot.find(&key) {
-            items.push(Item { key, place, distance: 0.0 });
+            items.push(Item {
+                key,
+                place,
+                distance: 0.0,
+            });
         }
     }
     let mut out = JsonWriter::new();
     out.begin_object().name("vectors").begin_array();
-    let written = snapshot.write_items(&mut out, &items, fields, bytes).map_err(|error| errors::engine(&error))?;
+    let written = snapshot
+        .write_items(&mut out, &items, fields, bytes)
+        .map_err(|error| errors::engine(&error))?;
     if written < items.len() {
         return Err(too_large(written, items.len(), bytes));
     }

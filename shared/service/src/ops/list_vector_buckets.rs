@@ -24,10 +24,7 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
         .await
         .map_err(|error| errors::store(&error))?;
     let token = list.cut(&mut entries)?;
-    let buckets: Vec<Value> = entries
-        .iter()
-        .filter_map(|entry| summary(ctx, entry))
-        .collect();
+    let buckets: Vec<Value> = entries.iter().filter_map(|entry| summary(ctx, entry)).collect();
     let mut body = json!({"vectorBuckets": buckets});
     if let (Some(token), Some(object)) = (token, body.as_object_mut()) {
         object.insert("nextToken".to_owned(), json!(token));

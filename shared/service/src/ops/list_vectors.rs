@@ -42,7 +42,10 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let (request, segment) = ListRequest::read(&members, &mut constraints);
     constraints.finish()?;
     let path = target.resolve(ctx)?;
-    let request = ListRequest { segment: check_segment(segment)?, ..request };
+    let request = ListRequest {
+        segment: check_segment(segment)?,
+        ..request
+    };
     request.check_extensions(ctx.config.strictness)?;
     let snapshot = query::read(ctx, &path, input.deadline_ms).await?;
     let config = ctx.config.clone();
@@ -55,10 +58,17 @@ fn check_segment(segment: (Option<i64>, Option<i64>)) -> Result<Option<(u32, u32
     let (count, index) = match segment {
         (None, None) => return Ok(None),
         (Some(count), Some(index)) => (count, index),
-        _ => return Err(ApiError::validation("segmentCount and segmentIndex must be specified together")),
+        _ => {
+            return Err(ApiError::validation(
+                "segmentCount and segmentIndex must be specified together",
+            ));
+        }
     };
     if index >= count {
-        return Err(ApiError::validation_at("segmentIndex", "segmentIndex must be less than segmentCount"));
+        return Err(ApiError::validation_at(
+            "segmentIndex",
+            "segmentIndex must be less than segmentCount",
+        ));
     }
     let small = |number: i64| u32::try_from(number).map_err(|_| errors::internal());
     Ok(Some((small(index)?, small(count)?)))
@@ -74,9 +84,15 @@ impl ListRequest {
         let metadata = constraints.boolean(members, "returnMetadata").unwrap_or(false);
         let prefix = constraints.string(members, "keyPrefix", limits::KEY_LENGTH, false);
         let request = Self {
-            limit: limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(limits::LIST_VECTORS_DEFAULT),
+            limit: limit
+                .and_then(|limit| usize::try_from(limit).ok())
+                .unwrap_or(limits::LIST_VECTORS_DEFAULT),
             segment: None,
-            fields: Fields { data, metadata, distance: false },
+            fields: Fields {
+                data,
+                metadata,
+                distance: false,
+            },
             filter: members.raw("filter").map(|filter| filter.get().to_owned()),
             prefix,
             token,
@@ -118,7 +134,9 @@ impl ListRequest {
 
     fn answer(&self, snapshot: &Snapshot, config: &Config) -> Result<Vec<u8>, ApiError> {
         let filter = self.filter.as_deref();
-        let filter = filter.map(|json| read_filter(json, &snapshot.config, config.strictness)).transpose()?;
+        let filter = filter
+            .map(|json| read_filter(json, &snapshot.config, config.strictness))
+            .transpose()?;
         let page = scan(
             snapshot,
             &ScanRequest {
@@ -130,8 +148,15 @@ impl ListRequest {
             },
         )
         .map_err(|error| errors::engine(&error))?;
-        let items: Vec<Item> =
-            page.rows.into_iter().map(|(key, place)| Item { key, place, distance: 0.0 }).collect();
+        let items: Vec<Item> = page
+            .rows
+            .into_iter()
+            .map(|(key, place)| Item {
+                key,
+                place,
+                distance: 0.0,
+            })
+            .collect();
         let mut out = JsonWriter::new();
         out.begin_object().name("vectors").begin_array();
         let bytes = config.answer.list_bytes;
@@ -139,10 +164,21 @@ impl ListRequest {
             .write_items(&mut out, &items, self.fields, bytes)
             .map_err(|error| errors::engine(&error))?;
         out.end_array();
-        let last_written = items.get(..written).and_then(<[Item]>::last).map(|item| item.key.clone());
-        let after = if written < items.len() { last_written } else { page.resume_after };
+        let last_written = items
+            .get(..written)
+            .and_then(<[Item]>::last)
+            .map(|item| item.key.clone());
+        let after = if written < items.len() {
+            last_written
+        } else {
+            page.resume_after
+        };
         if let Some(after) = after {
-            let cursor = ListCursor { request: self.hash(), index: snapshot.uuid.to_string(), after };
+            let cursor = ListCursor {
+                request: self.hash(),
+                index: snapshot.uuid.to_string(),
+                after,
+            };
             out.string_member("nextToken", &token::encode(TOKEN_KIND, &cursor)?);
         }
         out.end_object();

@@ -28,11 +28,7 @@ pub(crate) struct ListMembers {
 
 impl ListMembers {
     /// Reads the three members; `kind` is the operation, which its tokens carry.
-    pub(crate) fn read(
-        members: &Members<'_>,
-        constraints: &mut Constraints,
-        kind: &'static str,
-    ) -> Self {
+    pub(crate) fn read(members: &Members<'_>, constraints: &mut Constraints, kind: &'static str) -> Self {
         let limit = constraints.integer(members, "maxResults", 1..=MAX_PAGE, false);
         let prefix = constraints.string(members, "prefix", 1..=63, false);
         let token = constraints.string(members, "nextToken", 1..=512, false);

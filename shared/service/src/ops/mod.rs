@@ -37,19 +37,13 @@ use crate::{Context, Input};
 pub(crate) const EMPTY: &[u8] = b"{}";
 
 /// The registry: every operation and the file that performs it.
-pub(crate) async fn dispatch(
-    ctx: &Arc<Context>,
-    operation: Operation,
-    input: &Input,
-) -> Result<Vec<u8>, ApiError> {
+pub(crate) async fn dispatch(ctx: &Arc<Context>, operation: Operation, input: &Input) -> Result<Vec<u8>, ApiError> {
     match operation {
         Operation::CreateVectorBucket => create_vector_bucket::run(ctx, input).await,
         Operation::GetVectorBucket => get_vector_bucket::run(ctx, input).await,
         Operation::ListVectorBuckets => list_vector_buckets::run(ctx, input).await,
         Operation::DeleteVectorBucket => delete_vector_bucket::run(ctx, input).await,
-        Operation::PutVectorBucketDefaultIndexMode => {
-            put_vector_bucket_default_index_mode::run(ctx, input).await
-        }
+        Operation::PutVectorBucketDefaultIndexMode => put_vector_bucket_default_index_mode::run(ctx, input).await,
         Operation::PutVectorBucketPolicy => put_vector_bucket_policy::run(ctx, input).await,
         Operation::GetVectorBucketPolicy => get_vector_bucket_policy::run(ctx, input).await,
         Operation::DeleteVectorBucketPolicy => delete_vector_bucket_policy::run(ctx, input).await,
@@ -58,9 +52,7 @@ pub(crate) async fn dispatch(
         Operation::ListIndexes => list_indexes::run(ctx, input).await,
         Operation::DeleteIndex => delete_index::run(ctx, input).await,
         Operation::UpdateIndexMode => update_index_mode::run(ctx, input).await,
-        Operation::UpdateMetadataConfiguration => {
-            update_metadata_configuration::run(ctx, input).await
-        }
+        Operation::UpdateMetadataConfiguration => update_metadata_configuration::run(ctx, input).await,
         Operation::PutVectors => put_vectors::run(ctx, input).await,
         Operation::GetVectors => get_vectors::run(ctx, input).await,
         Operation::ListVectors => list_vectors::run(ctx, input).await,

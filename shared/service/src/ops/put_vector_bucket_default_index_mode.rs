@@ -14,12 +14,7 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let members = Members::parse(&input.body)?;
     let mut constraints = Constraints::new();
     let target = BucketMembers::read(&members, &mut constraints);
-    let mode = constraints.enumeration(
-        &members,
-        "defaultIndexMode",
-        &["CLASSIC", "ENHANCED"],
-        true,
-    );
+    let mode = constraints.enumeration(&members, "defaultIndexMode", &["CLASSIC", "ENHANCED"], true);
     constraints.finish()?;
     let name = target.resolve(ctx)?;
     get_vector_bucket::read(ctx, &name).await?;

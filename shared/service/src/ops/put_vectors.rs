@@ -51,7 +51,11 @@ async fn on_cpu<T: Send + 'static>(
     large: bool,
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    if large { ctx.pool.run(work).await.map_err(|error| errors::pool(&error))? } else { work() }
+    if large {
+        ctx.pool.run(work).await.map_err(|error| errors::pool(&error))?
+    } else {
+        work()
+    }
 }
 
 /// Everything that can be said without the index: JSON, constraints, identifiers.
@@ -69,8 +73,18 @@ fn parse(ctx: &Context, body: &Bytes) -> Result<(IndexPath, Vec<Record>), ApiErr
 impl Record {
     fn of(record: PutRecord<'_>) -> Self {
         let metadata = record.metadata.map(|json| Metadata::parse(json.get())).transpose();
-        let json = metadata.as_ref().ok().and_then(|metadata| compact_metadata(metadata.as_ref()));
-        Self { row: PutRow { key: record.key.into_owned(), vector: record.vector, metadata: json }, metadata }
+        let json = metadata
+            .as_ref()
+            .ok()
+            .and_then(|metadata| compact_metadata(metadata.as_ref()));
+        Self {
+            row: PutRow {
+                key: record.key.into_owned(),
+                vector: record.vector,
+                metadata: json,
+            },
+            metadata,
+        }
     }
 }
 
@@ -93,7 +107,11 @@ fn check(records: &[Record], config: &IndexConfig, strictness: Strictness) -> Re
 }
 
 fn positions(records: &[Record]) -> HashMap<&str, usize> {
-    records.iter().enumerate().map(|(at, record)| (record.row.key.as_str(), at)).collect()
+    records
+        .iter()
+        .enumerate()
+        .map(|(at, record)| (record.row.key.as_str(), at))
+        .collect()
 }
 
 /// The rows to write: of a key that was sent twice, the last one.

@@ -88,7 +88,11 @@ impl Query {
             top_k: top_k.and_then(|top_k| usize::try_from(top_k).ok()).unwrap_or_default(),
             vector: vector.unwrap_or_default(),
             filter: members.raw("filter").map(|filter| filter.get().to_owned()),
-            fields: Fields { data, metadata, distance },
+            fields: Fields {
+                data,
+                metadata,
+                distance,
+            },
             token,
             classic: mode.as_deref() == Some("CLASSIC"),
         }
@@ -96,7 +100,11 @@ impl Query {
 
     /// Everything that decides what the pages hold.
     fn hash(&self) -> u64 {
-        let Fields { data, metadata, distance } = self.fields;
+        let Fields {
+            data,
+            metadata,
+            distance,
+        } = self.fields;
         let flags = u64::from(data) | u64::from(metadata) << 1 | u64::from(distance) << 2;
         let vector: Vec<u8> = self.vector.iter().flat_map(|value| value.to_le_bytes()).collect();
         RequestHash::new(TOKEN_KIND)
@@ -125,7 +133,9 @@ impl Query {
         }
         check_vector(&self.vector, config.dimension, config.metric).map_err(ApiError::invalid_query_vector)?;
         let filter = self.filter.as_deref();
-        let filter = filter.map(|json| read_filter(json, config, ctx.config.strictness)).transpose()?;
+        let filter = filter
+            .map(|json| read_filter(json, config, ctx.config.strictness))
+            .transpose()?;
         let cursor = self.cursor(snapshot)?;
         let before = cursor.as_ref().map_or(0, |cursor| cursor.count);
         let left = self.top_k.saturating_sub(before);
@@ -136,7 +146,10 @@ impl Query {
         let search = Search {
             vector: self.vector.clone(),
             k: page,
-            after: cursor.map(|cursor| Cursor { distance_bits: cursor.distance_bits, key: cursor.key }),
+            after: cursor.map(|cursor| Cursor {
+                distance_bits: cursor.distance_bits,
+                key: cursor.key,
+            }),
             filter,
         };
         let hits = execute(snapshot, &search, &ctx.pool, &ctx.metrics).map_err(|error| errors::engine(&error))?;
@@ -153,14 +166,21 @@ impl Query {
         before: usize,
         exhausted: bool,
     ) -> Result<Vec<u8>, ApiError> {
-        let items: Vec<Item> =
-            hits.into_iter().map(|hit| Item { key: hit.key, place: hit.place, distance: hit.distance }).collect();
+        let items: Vec<Item> = hits
+            .into_iter()
+            .map(|hit| Item {
+                key: hit.key,
+                place: hit.place,
+                distance: hit.distance,
+            })
+            .collect();
         let mut out = JsonWriter::new();
         out.begin_object().name("vectors").begin_array();
         let written = snapshot
             .write_items(&mut out, &items, self.fields, ctx.config.answer.query_bytes)
             .map_err(|error| errors::engine(&error))?;
-        out.end_array().string_member("distanceMetric", snapshot.config.metric.as_str());
+        out.end_array()
+            .string_member("distanceMetric", snapshot.config.metric.as_str());
         let last = items.get(..written).and_then(<[Item]>::last);
         if let Some(last) = last
             && (written < items.len() || !exhausted)

@@ -12,6 +12,7 @@ use crate::{Context, errors};
 
 /// The longest KMS key ARN (the service model).
 const KMS_KEY_ARN_LENGTH: std::ops::RangeInclusive<usize> = 1..=2048;
+const KMS_KEY_ARN_PATTERN: &str = r"^(arn:aws[-a-z0-9]*:kms:[-a-z0-9]*:[0-9]{12}:key/.+)$";
 /// Tags that are read of one request: one more than a resource may have, so that too many are noticed.
 const MAX_TAGS: usize = model::limits::TAGS_PER_RESOURCE;
 /// Attempts at a read-modify-write of one attachment before the client is told of the conflict.
@@ -29,12 +30,16 @@ impl EncryptionMembers {
     /// Reads the member.
     pub(crate) fn read(members: &Members<'_>, constraints: &mut Constraints) -> Self {
         let Some(inner) = constraints.object(members, "encryptionConfiguration", false) else {
-            return Self { given: false, sse_type: None, key_arn: None };
+            return Self {
+                given: false,
+                sse_type: None,
+                key_arn: None,
+            };
         };
         Self {
             given: true,
             sse_type: constraints.enumeration(&inner, "sseType", &Encryption::SSE_TYPES, false),
-            key_arn: constraints.string(&inner, "kmsKeyArn", KMS_KEY_ARN_LENGTH, false),
+            key_arn: key_arn(&inner, constraints),
         }
     }
 
@@ -45,6 +50,26 @@ impl EncryptionMembers {
         }
         Encryption::from_members(self.sse_type.as_deref(), self.key_arn.as_deref()).map(Some)
     }
+}
+
+/// `kmsKeyArn`: the ARN of a key; aliases are refused, as AWS refuses them.
+fn key_arn(inner: &Members<'_>, constraints: &mut Constraints) -> Option<String> {
+    let text = constraints.string(inner, "kmsKeyArn", KMS_KEY_ARN_LENGTH, false)?;
+    if !is_key_arn(&text) {
+        constraints.pattern(&inner.path("kmsKeyArn"), KMS_KEY_ARN_PATTERN);
+    }
+    Some(text)
+}
+
+fn is_key_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let [arn, partition, service, region, account, resource] = parts.as_slice() else {
+        return false;
+    };
+    let key = resource.strip_prefix("key/").unwrap_or_default();
+    let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    *arn == "arn" && partition.starts_with("aws") && *service == "kms" && !region.is_empty() && is_account && is_key
 }
 
 /// How an encryption configuration is answered.
@@ -72,7 +97,12 @@ pub(crate) fn tags(members: &Members<'_>, constraints: &mut Constraints, require
 }
 
 /// Adds, overwrites or removes tags of one resource. A lost race against another change is tried again.
-pub(crate) async fn change_tags(ctx: &Context, owner: OwnerUuid, add: &Tags, remove: &[String]) -> Result<(), ApiError> {
+pub(crate) async fn change_tags(
+    ctx: &Context,
+    owner: OwnerUuid,
+    add: &Tags,
+    remove: &[String],
+) -> Result<(), ApiError> {
     for _ in 0..ATTEMPTS {
         let (present, revision) = read_tags(ctx, owner).await?;
         let mut changed = tags::merge(&present, add)?;
@@ -120,7 +150,11 @@ pub(crate) async fn write_attachment(
     text: Option<String>,
     expected: Option<Revision>,
 ) -> Result<bool, ApiError> {
-    let written = ctx.ports.catalog.write_attachment(owner, attachment, text, expected).await;
+    let written = ctx
+        .ports
+        .catalog
+        .write_attachment(owner, attachment, text, expected)
+        .await;
     let outcome = written.map_err(|error| errors::store(&error))?;
     Ok(outcome == WriteAttachment::Done)
 }

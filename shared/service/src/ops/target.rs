@@ -11,7 +11,8 @@ use wire::{Constraints, Members};
 use crate::Context;
 
 const NAME_LENGTH: std::ops::RangeInclusive<usize> = 3..=63;
-const BUCKET_ARN_PATTERN: &str = "arn:aws[-a-z0-9]*:s3vectors:[a-z0-9-]+:[0-9]{12}:bucket/[a-z0-9][a-z0-9-.]{1,61}[a-z0-9]";
+const BUCKET_ARN_PATTERN: &str =
+    "arn:aws[-a-z0-9]*:s3vectors:[a-z0-9-]+:[0-9]{12}:bucket/[a-z0-9][a-z0-9-.]{1,61}[a-z0-9]";
 const INDEX_ARN_PATTERN: &str = "arn:aws[-a-z0-9]*:s3vectors:[a-z0-9-]+:[0-9]{12}:bucket/[a-z0-9][a-z0-9-.]{1,61}[a-z0-9]/index/[a-z0-9][a-z0-9-.]{1,61}[a-z0-9]";
 
 /// The identifying members of a request on a vector bucket, as sent.

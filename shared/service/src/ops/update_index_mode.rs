@@ -13,8 +13,7 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let members = Members::parse(&input.body)?;
     let mut constraints = Constraints::new();
     let target = IndexMembers::read(&members, &mut constraints);
-    let mode =
-        constraints.enumeration(&members, "indexMode", &["CLASSIC", "ENHANCED"], true);
+    let mode = constraints.enumeration(&members, "indexMode", &["CLASSIC", "ENHANCED"], true);
     constraints.finish()?;
     let path = target.resolve(ctx)?;
     get_index::read(ctx, &path).await?;

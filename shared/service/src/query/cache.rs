@@ -35,8 +35,16 @@ pub(crate) struct ByteCache<K, V> {
 impl<K: Clone + Eq + Hash, V: Clone> ByteCache<K, V> {
     /// An empty cache of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        let state = State { slots: HashMap::new(), by_use: BTreeMap::new(), uses: 0, bytes: 0 };
-        Self { limit, state: Mutex::new(state) }
+        let state = State {
+            slots: HashMap::new(),
+            by_use: BTreeMap::new(),
+            uses: 0,
+            bytes: 0,
+        };
+        Self {
+            limit,
+            state: Mutex::new(state),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State<K, V>> {
@@ -106,7 +114,14 @@ impl<K: Clone + Eq + Hash, V> State<K, V> {
         self.uses += 1;
         self.bytes += OVERHEAD;
         self.by_use.insert(self.uses, key.clone());
-        self.slots.insert(key.clone(), Slot { cell, used: self.uses, bytes: OVERHEAD });
+        self.slots.insert(
+            key.clone(),
+            Slot {
+                cell,
+                used: self.uses,
+                bytes: OVERHEAD,
+            },
+        );
     }
 
     fn touch(&mut self, key: &K) -> bool {
@@ -161,7 +176,10 @@ mod tests {
     use super::*;
 
     async fn load(cache: &ByteCache<u32, u32>, key: u32, bytes: usize) -> u32 {
-        cache.get_or_load(&key, async { Ok::<_, ()>((key * 10, bytes)) }).await.unwrap()
+        cache
+            .get_or_load(&key, async { Ok::<_, ()>((key * 10, bytes)) })
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
@@ -195,7 +213,10 @@ mod tests {
         };
         let (a, b) = futures::join!(cache.get_or_load(&1, slow()), cache.get_or_load(&1, slow()));
         assert_eq!((a, b, loads.load(Ordering::Relaxed)), (Ok(5), Ok(5), 1));
-        assert_eq!(cache.get_or_load(&2, async { Err::<(u32, usize), _>("gone") }).await, Err("gone"));
+        assert_eq!(
+            cache.get_or_load(&2, async { Err::<(u32, usize), _>("gone") }).await,
+            Err("gone")
+        );
         assert_eq!((cache.get(&2), cache.bytes()), (None, OVERHEAD + 1));
     }
 }

@@ -17,7 +17,11 @@ pub(crate) struct TailEntry {
 impl TailEntry {
     /// Nothing is derived yet.
     pub(crate) fn new(object: Arc<WalObject>) -> Self {
-        Self { object, newest: OnceLock::new(), metadata: OnceLock::new() }
+        Self {
+            object,
+            newest: OnceLock::new(),
+            metadata: OnceLock::new(),
+        }
     }
 
     /// The rows.
@@ -27,7 +31,9 @@ impl TailEntry {
 
     /// Bytes that it takes, with what may be derived from it.
     pub(crate) fn weight(&self) -> usize {
-        self.object.size_bytes().saturating_add(self.object.rows().saturating_mul(8))
+        self.object
+            .size_bytes()
+            .saturating_add(self.object.rows().saturating_mul(8))
     }
 
     /// The newest row of each key in this object, in key order.
@@ -49,7 +55,11 @@ impl TailEntry {
 
     /// The newest rows that are puts.
     pub(crate) fn puts(&self) -> RoaringBitmap {
-        self.newest().iter().copied().filter(|row| !self.is_delete(*row)).collect()
+        self.newest()
+            .iter()
+            .copied()
+            .filter(|row| !self.is_delete(*row))
+            .collect()
     }
 
     /// The row's key.

@@ -46,7 +46,10 @@ pub(crate) fn execute(
     let tail: Vec<TailRows<'_>> = slots
         .map(|(position, slot)| TailRows {
             object: slot.entry.object(),
-            selected: selected.as_ref().and_then(|selected| selected.get(position)).unwrap_or(&slot.live),
+            selected: selected
+                .as_ref()
+                .and_then(|selected| selected.get(position))
+                .unwrap_or(&slot.live),
         })
         .collect();
     let request = SearchRequest {
@@ -62,5 +65,8 @@ pub(crate) fn execute(
 }
 
 fn select(slot: &TailSlot, filter: &Filter) -> RoaringBitmap {
-    slot.live.iter().filter(|row| slot.entry.matches(*row, filter)).collect()
+    slot.live
+        .iter()
+        .filter(|row| slot.entry.matches(*row, filter))
+        .collect()
 }

@@ -12,7 +12,10 @@ pub(crate) fn read_filter(json: &str, config: &IndexConfig, strictness: Strictne
     if strictness == Strictness::Strict && filter.constraint_count() > limits::STRICT_FILTER_CONSTRAINTS {
         return Err(ApiError::validation_at(
             "filter",
-            format!("Invalid filter: more than {} constraints", limits::STRICT_FILTER_CONSTRAINTS),
+            format!(
+                "Invalid filter: more than {} constraints",
+                limits::STRICT_FILTER_CONSTRAINTS
+            ),
         ));
     }
     Ok(filter)

@@ -58,7 +58,10 @@ impl ReadFault {
     }
 
     fn unreadable(name: &ObjectName, reason: impl Display) -> Self {
-        Self::Unreadable { name: name.clone(), reason: reason.to_string() }
+        Self::Unreadable {
+            name: name.clone(),
+            reason: reason.to_string(),
+        }
     }
 
     /// What the client sees; the log names the object, the client does not learn it.
@@ -81,7 +84,9 @@ impl ReadFault {
 fn unreadable(name: &ObjectName) -> ApiError {
     let is_wal = matches!(paths::parse(name), Some(storage::ObjectKind::Wal(_)));
     let message = if is_wal { UNREADABLE_WAL } else { UNREADABLE };
-    ApiError::Internal { message: message.to_owned() }
+    ApiError::Internal {
+        message: message.to_owned(),
+    }
 }
 
 /// Caches of immutable things, so never stale; and the newest snapshot of each index.
@@ -136,7 +141,12 @@ async fn load<T: Send + 'static>(
     decode: impl FnOnce(bytes::Bytes) -> Result<(T, usize), String> + Send + 'static,
 ) -> Result<(T, usize), ReadFault> {
     ctx.metrics.cache_misses.add(1);
-    let bytes = ctx.ports.objects.get(&name).await.map_err(|error| ReadFault::store(&name, error))?;
+    let bytes = ctx
+        .ports
+        .objects
+        .get(&name)
+        .await
+        .map_err(|error| ReadFault::store(&name, error))?;
     let decoded = if bytes.len() <= INLINE_BYTES {
         decode(bytes)
     } else {
@@ -176,7 +186,10 @@ pub(crate) async fn wal(ctx: &Context, index: IndexUuid, id: WalId) -> Result<Ar
         let weight = entry.weight();
         Ok((Arc::new(entry), weight))
     };
-    ctx.reads.wal.get_or_load(&key, load(ctx, paths::wal(index, id), decode)).await
+    ctx.reads
+        .wal
+        .get_or_load(&key, load(ctx, paths::wal(index, id), decode))
+        .await
 }
 
 /// WAL objects in the order asked, a bounded number at a time.
@@ -203,7 +216,11 @@ async fn open_shard(ctx: &Context, index: IndexUuid, entry: &ShardEntry) -> Resu
     ctx.metrics.cache_misses.add(1);
     let get = async |file: ShardFile| {
         let name = paths::shard_file(index, entry.id, file);
-        ctx.ports.objects.get(&name).await.map_err(|error| ReadFault::store(&name, error))
+        ctx.ports
+            .objects
+            .get(&name)
+            .await
+            .map_err(|error| ReadFault::store(&name, error))
     };
     let (rows, keys, fst, attributes, head) = futures::try_join!(
         get(ShardFile::Rows),
@@ -212,10 +229,20 @@ async fn open_shard(ctx: &Context, index: IndexUuid, entry: &ShardEntry) -> Resu
         get(ShardFile::Attributes),
         get(ShardFile::Head),
     )?;
-    let bytes = ShardBytes { rows, keys, fst, attributes, head };
+    let bytes = ShardBytes {
+        rows,
+        keys,
+        fst,
+        attributes,
+        head,
+    };
     let entry = entry.clone();
     let id = entry.id;
-    let opened = ctx.pool.run(move || Shard::open(&entry, bytes)).await.map_err(ReadFault::Pool)?;
+    let opened = ctx
+        .pool
+        .run(move || Shard::open(&entry, bytes))
+        .await
+        .map_err(ReadFault::Pool)?;
     let shard = opened.map_err(|error| {
         // The error names the file; the head is as good a name for the whole shard as any.
         ReadFault::unreadable(&paths::shard_file(index, id, ShardFile::Head), error)
@@ -248,5 +275,8 @@ pub(crate) async fn dead(
         let dead = format::decode_dead(&bytes).map_err(|error| error.to_string())?;
         Ok((Arc::new(dead), bytes.len()))
     };
-    ctx.reads.dead.get_or_load(&key, load(ctx, paths::dead(index, shard, id), decode)).await
+    ctx.reads
+        .dead
+        .get_or_load(&key, load(ctx, paths::dead(index, shard, id), decode))
+        .await
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use engine::topk::Place;
 use engine::EngineError;
+use engine::topk::Place;
 
 use super::snapshot::Snapshot;
 use super::tail::TailRow;
@@ -11,7 +11,10 @@ use super::tail::TailRow;
 impl TailRow {
     /// The place that the engine would name.
     pub(crate) fn place(self) -> Place {
-        Place::Tail { entry: self.entry as usize, row: self.row }
+        Place::Tail {
+            entry: self.entry as usize,
+            row: self.row,
+        }
     }
 }
 

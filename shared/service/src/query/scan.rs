@@ -102,35 +102,44 @@ fn open_streams<'a>(snapshot: &'a Snapshot, request: &'a ScanRequest) -> Result<
     let mut streams = Vec::with_capacity(snapshot.shards.len() + snapshot.tail.runs().len());
     for (shard, excluded) in snapshot.shards.iter().zip(snapshot.tail.excluded()) {
         let selected = request.filter.as_ref().map(|filter| shard.select(filter)).transpose()?;
-        streams.push(Stream::Shard { keys: shard.keys_after(after, &request.prefix), excluded, selected });
+        streams.push(Stream::Shard {
+            keys: shard.keys_after(after, &request.prefix),
+            excluded,
+            selected,
+        });
     }
     for run in snapshot.tail.runs() {
         let start = run.partition_point(|row| {
             let key = snapshot.tail.key(*row);
             key < request.prefix.as_str() || after.is_some_and(|after| key <= after)
         });
-        streams.push(Stream::Tail { rows: run.get(start..).unwrap_or_default().iter() });
+        streams.push(Stream::Tail {
+            rows: run.get(start..).unwrap_or_default().iter(),
+        });
     }
     Ok(streams)
 }
 
-fn next_head(
-    snapshot: &Snapshot,
-    request: &ScanRequest,
-    streams: &mut [Stream<'_>],
-    position: usize,
-) -> Option<Head> {
+fn next_head(snapshot: &Snapshot, request: &ScanRequest, streams: &mut [Stream<'_>], position: usize) -> Option<Head> {
     match streams.get_mut(position)? {
         Stream::Shard { keys, excluded, .. } => {
             let (key, row) = keys.find(|(_, row)| !excluded.contains(*row))?;
-            Some(Head { key, stream: position, place: (position, row) })
+            Some(Head {
+                key,
+                stream: position,
+                place: (position, row),
+            })
         }
         Stream::Tail { rows } => {
             // A row that a newer run overrides is not live; nor is a deletion.
             let row = rows.find(|row| snapshot.tail.is_live(**row))?;
             let key = snapshot.tail.key(*row);
             let place = (row.entry as usize, row.row);
-            key.starts_with(&request.prefix).then(|| Head { key: key.to_owned(), stream: position, place })
+            key.starts_with(&request.prefix).then(|| Head {
+                key: key.to_owned(),
+                stream: position,
+                place,
+            })
         }
     }
 }
@@ -146,10 +155,15 @@ fn is_wanted(snapshot: &Snapshot, request: &ScanRequest, streams: &[Stream<'_>],
     };
     let (outer, row) = head.place;
     match streams.get(head.stream) {
-        Some(Stream::Shard { selected: Some(selected), .. }) => selected.contains(row),
-        Some(Stream::Tail { .. }) => {
-            snapshot.tail.slots().get(outer).is_some_and(|slot| slot.entry.matches(row, filter))
-        }
+        Some(Stream::Shard {
+            selected: Some(selected),
+            ..
+        }) => selected.contains(row),
+        Some(Stream::Tail { .. }) => snapshot
+            .tail
+            .slots()
+            .get(outer)
+            .is_some_and(|slot| slot.entry.matches(row, filter)),
         _ => false,
     }
 }

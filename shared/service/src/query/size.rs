@@ -40,7 +40,12 @@ impl IndexSize {
 pub(crate) async fn index_size(ctx: &Context, path: &IndexPath) -> Result<(IndexRecord, IndexSize), ApiError> {
     let mut before: Option<IndexRecord> = None;
     loop {
-        let record = ctx.ports.catalog.read_record(path).await.map_err(|error| errors::store(&error))?;
+        let record = ctx
+            .ports
+            .catalog
+            .read_record(path)
+            .await
+            .map_err(|error| errors::store(&error))?;
         let record = record.ok_or_else(ApiError::not_found_index)?;
         match objects::manifest(ctx, &record).await {
             Ok(manifest) => {

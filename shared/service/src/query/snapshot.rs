@@ -68,7 +68,11 @@ impl Snapshot {
     /// Bytes that keeping it keeps alive.
     fn weight(&self) -> usize {
         let tail: usize = self.tail.slots().iter().map(|slot| slot.entry.weight()).sum();
-        let shards: usize = self.shards.iter().map(|shard| usize::try_from(shard.size_bytes()).unwrap_or(0)).sum();
+        let shards: usize = self
+            .shards
+            .iter()
+            .map(|shard| usize::try_from(shard.size_bytes()).unwrap_or(0))
+            .sum();
         tail.saturating_add(shards)
     }
 }
@@ -81,7 +85,12 @@ fn end(record: &IndexRecord) -> u64 {
 pub(crate) async fn read(ctx: &Context, path: &IndexPath, deadline_ms: u64) -> Result<Arc<Snapshot>, ApiError> {
     let mut before: Option<(IndexRecord, ObjectName)> = None;
     loop {
-        let record = ctx.ports.catalog.read_record(path).await.map_err(|error| errors::store(&error))?;
+        let record = ctx
+            .ports
+            .catalog
+            .read_record(path)
+            .await
+            .map_err(|error| errors::store(&error))?;
         let Some(record) = record else {
             invalidate(ctx, path);
             return Err(ApiError::not_found_index());
@@ -129,12 +138,17 @@ async fn open(ctx: &Context, record: &IndexRecord) -> Result<Arc<Snapshot>, Read
         None => build(ctx, record).await?,
     };
     let snapshot = Arc::new(snapshot);
-    ctx.reads.snapshots.insert(&record.uuid, Arc::clone(&snapshot), snapshot.weight());
+    ctx.reads
+        .snapshots
+        .insert(&record.uuid, Arc::clone(&snapshot), snapshot.weight());
     Ok(snapshot)
 }
 
 fn kept(ctx: &Context, record: &IndexRecord) -> Option<Arc<Snapshot>> {
-    ctx.reads.snapshots.get(&record.uuid).filter(|kept| kept.is_at_least(record))
+    ctx.reads
+        .snapshots
+        .get(&record.uuid)
+        .filter(|kept| kept.is_at_least(record))
 }
 
 async fn extend(ctx: &Context, base: &Snapshot, new: &[WalEntry]) -> Result<Snapshot, ReadFault> {
@@ -150,9 +164,15 @@ async fn extend(ctx: &Context, base: &Snapshot, new: &[WalEntry]) -> Result<Snap
 }
 
 async fn build(ctx: &Context, record: &IndexRecord) -> Result<Snapshot, ReadFault> {
-    let (manifest, entries) =
-        futures::try_join!(objects::manifest(ctx, record), fetch_entries(ctx, record.uuid, &record.wal))?;
-    let loads: Vec<_> = manifest.shards.iter().map(|entry| open_shard(ctx, &manifest, entry)).collect();
+    let (manifest, entries) = futures::try_join!(
+        objects::manifest(ctx, record),
+        fetch_entries(ctx, record.uuid, &record.wal)
+    )?;
+    let loads: Vec<_> = manifest
+        .shards
+        .iter()
+        .map(|entry| open_shard(ctx, &manifest, entry))
+        .collect();
     let opened: Vec<_> = stream::iter(loads).buffered(SHARD_FETCHES).try_collect().await?;
     let (shards, dead): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
     let bare = Snapshot {

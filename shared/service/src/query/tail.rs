@@ -45,7 +45,11 @@ pub(crate) struct TailView {
 impl TailView {
     /// An empty tail over shards with these deletion vectors.
     pub(crate) fn over(dead: Vec<Arc<RoaringBitmap>>) -> Self {
-        Self { slots: Vec::new(), runs: Vec::new(), excluded: dead }
+        Self {
+            slots: Vec::new(),
+            runs: Vec::new(),
+            excluded: dead,
+        }
     }
 
     /// The entries, oldest first.
@@ -75,7 +79,9 @@ impl TailView {
 
     /// Whether the row is a put that nothing in the tail overrides.
     pub(crate) fn is_live(&self, row: TailRow) -> bool {
-        self.slots.get(row.entry as usize).is_some_and(|slot| slot.live.contains(row.row))
+        self.slots
+            .get(row.entry as usize)
+            .is_some_and(|slot| slot.live.contains(row.row))
     }
 
     /// The newest row of a key, put or delete.
@@ -98,7 +104,14 @@ impl TailView {
                 None => self.hide_in_shards(key, shards),
             }
         }
-        let run = entry.newest().iter().map(|row| TailRow { entry: position, row: *row }).collect();
+        let run = entry
+            .newest()
+            .iter()
+            .map(|row| TailRow {
+                entry: position,
+                row: *row,
+            })
+            .collect();
         let live = Arc::new(entry.puts());
         self.slots.push(TailSlot { id, entry, live });
         self.push_run(run);

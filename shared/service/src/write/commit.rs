@@ -13,7 +13,7 @@ use storage::{Append, Commit, IndexPath, Ring, StoreError, Work, paths};
 
 use super::decide::{Attempt, Verdict, decide, judge_append};
 use super::group::Member;
-use super::known::{Known, invalidate, recheck, remember};
+use super::known::{Known, invalidate, read_index, recheck, remember};
 use super::row::WriteRow;
 use crate::query::objects::{self, ReadFault};
 use crate::{Context, errors};
@@ -26,16 +26,25 @@ const UNDECIDED: &str = "Currently unable to handle the request: whether it took
 
 /// Commits the members' rows as one WAL object and answers each of them.
 pub(super) async fn commit(ctx: &Context, path: &IndexPath, mut members: Vec<Member>) {
-    // The youngest knowledge in the group; members that were checked against another index are checked again.
-    let Some(mut target) = members.last().map(|member| Arc::clone(&member.known)) else {
-        return;
+    let mut target = match target_of(ctx, path, &members).await {
+        Ok(Some(target)) => target,
+        Ok(None) => return,
+        Err(error) => {
+            members.into_iter().for_each(|member| member.answer(Err(error.clone())));
+            return;
+        }
     };
     loop {
         members = keep_valid(ctx, members, &target).await;
         let Some(deadline_ms) = members.iter().map(|member| member.deadline_ms).max() else {
             return;
         };
-        let group = Group { ctx, path, target: Arc::clone(&target), deadline_ms };
+        let group = Group {
+            ctx,
+            path,
+            target: Arc::clone(&target),
+            deadline_ms,
+        };
         match group.put_and_append(&members).await {
             Ok(Outcome::Committed { rows }) => {
                 finish(&group, members.len(), rows).await;
@@ -52,6 +61,20 @@ pub(super) async fn commit(ctx: &Context, path: &IndexPath, mut members: Vec<Mem
             }
         }
     }
+}
+
+/// The index that the group is for; `None` without members.
+async fn target_of(ctx: &Context, path: &IndexPath, members: &[Member]) -> Result<Option<Arc<Known>>, ApiError> {
+    let Some(last) = members.last() else {
+        return Ok(None);
+    };
+    if members.iter().all(|member| member.known.uuid == last.known.uuid) {
+        return Ok(Some(Arc::clone(&last.known)));
+    }
+    // I7: members disagree about which index the path names. Only the record knows: a member must not be refused by
+    // what another one remembers.
+    let target = read_index(ctx, path).await?;
+    Ok(Some(target))
 }
 
 /// The members whose rows are legal for `target`; the others have their answer.
@@ -86,7 +109,9 @@ async fn finish(group: &Group<'_>, requests: usize, rows: u32) {
 }
 
 enum Outcome {
-    Committed { rows: u32 },
+    Committed {
+        rows: u32,
+    },
     /// The object cannot be committed as it is: PUT another one under what the record says now.
     PutAgain(Arc<Known>),
 }
@@ -161,7 +186,12 @@ impl Group<'_> {
 
     async fn append(&self, entry: WalEntry, first: Option<IndexRecord>) -> Result<Outcome, ApiError> {
         let base = first.as_ref().map_or(0, |record| record.wal_base);
-        let mut attempt = Attempt { uuid: self.target.uuid, entry, base, ambiguous: false };
+        let mut attempt = Attempt {
+            uuid: self.target.uuid,
+            entry,
+            base,
+            ambiguous: false,
+        };
         let mut record = first;
         let mut pause = self.first_pause();
         loop {
@@ -198,7 +228,7 @@ impl Group<'_> {
             }
             match self.try_append(&mut attempt).await? {
                 Tried::Committed => return Ok(Outcome::Committed { rows: entry.rows }),
-                Tried::Refused(found) => record = found,
+                Tried::Refused(found) => record = found.map(|found| *found),
                 Tried::Unclear => {
                     if !self.pause(&mut pause).await {
                         return Err(errors::unavailable(UNDECIDED));
@@ -213,12 +243,21 @@ impl Group<'_> {
     async fn try_append(&self, attempt: &mut Attempt) -> Result<Tried, ApiError> {
         let now_ms = self.ctx.now_ms();
         if now_ms >= self.deadline_ms {
-            return Err(if attempt.ambiguous { errors::unavailable(UNDECIDED) } else { ApiError::request_timeout() });
+            return Err(if attempt.ambiguous {
+                errors::unavailable(UNDECIDED)
+            } else {
+                ApiError::request_timeout()
+            });
         }
-        let append = Append { uuid: attempt.uuid, base: attempt.base, entry: attempt.entry, now_ms };
+        let append = Append {
+            uuid: attempt.uuid,
+            base: attempt.base,
+            entry: attempt.entry,
+            now_ms,
+        };
         match self.ctx.ports.catalog.append(self.path, &append).await {
             Ok(Commit::Done) => Ok(Tried::Committed),
-            Ok(Commit::Refused(record)) => Ok(Tried::Refused(record.map(|record| *record))),
+            Ok(Commit::Refused(record)) => Ok(Tried::Refused(record)),
             // Nothing was written, now or later.
             Err(StoreError::Throttled { .. } | StoreError::Conflict { .. }) => Ok(Tried::Unclear),
             Err(StoreError::Unknown { .. }) => {
@@ -252,7 +291,11 @@ impl Group<'_> {
 
     /// Tells the indexer. A lost ring is found by the sweep.
     async fn ring(&self) {
-        let ring = Ring { path: self.path.clone(), uuid: self.target.uuid, kind: Work::Fold };
+        let ring = Ring {
+            path: self.path.clone(),
+            uuid: self.target.uuid,
+            kind: Work::Fold,
+        };
         if let Err(error) = self.ctx.ports.doorbell.ring(&ring).await {
             tracing::warn!(%error, bucket = %self.path.bucket, index = %self.path.index, "doorbell failed");
         }
@@ -278,7 +321,7 @@ impl Group<'_> {
 
 enum Tried {
     Committed,
-    Refused(Option<IndexRecord>),
+    Refused(Option<Box<IndexRecord>>),
     Unclear,
 }
 

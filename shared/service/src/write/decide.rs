@@ -63,8 +63,7 @@ pub(super) fn judge_append(record: &IndexRecord, attempt: &Attempt) -> Verdict {
     if record.floor >= attempt.entry.id.0 {
         return Verdict::FloorPassed;
     }
-    if record.wal.len() >= storage::conditions::MAX_TAIL_ENTRIES
-        || record.tail_kib >= storage::conditions::MAX_TAIL_KIB
+    if record.wal.len() >= storage::conditions::MAX_TAIL_ENTRIES || record.tail_kib >= storage::conditions::MAX_TAIL_KIB
     {
         return Verdict::Full;
     }

@@ -53,7 +53,11 @@ pub(crate) struct WriteGroups {
 impl WriteGroups {
     /// No group yet.
     pub(crate) fn new(bounds: &WriteConfig) -> Self {
-        Self { known: KnownIndexes::default(), queues: Mutex::default(), bounds: bounds.clone() }
+        Self {
+            known: KnownIndexes::default(),
+            queues: Mutex::default(),
+            bounds: bounds.clone(),
+        }
     }
 
     fn queues(&self) -> MutexGuard<'_, Queues> {
@@ -107,7 +111,13 @@ pub(super) async fn submit(
 ) -> Result<(), ApiError> {
     let (reply, outcome) = oneshot::channel();
     let bytes = rows.iter().map(WriteRow::approx_bytes).sum();
-    let member = Member { rows: Arc::new(rows), bytes, known, deadline_ms, reply };
+    let member = Member {
+        rows: Arc::new(rows),
+        bytes,
+        known,
+        deadline_ms,
+        reply,
+    };
     if ctx.writes.join(path, member)? {
         tokio::spawn(drain(Arc::clone(ctx), path.clone()));
     }

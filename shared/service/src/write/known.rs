@@ -27,7 +27,11 @@ pub(crate) struct Known {
 
 impl Known {
     fn of(record: &IndexRecord) -> Arc<Self> {
-        Arc::new(Self { uuid: record.uuid, config: record.config.clone(), floor: record.floor })
+        Arc::new(Self {
+            uuid: record.uuid,
+            config: record.config.clone(),
+            floor: record.floor,
+        })
     }
 }
 
@@ -54,8 +58,14 @@ pub(crate) struct Judge {
 pub(crate) async fn known_index(ctx: &Context, path: &IndexPath) -> Result<Judge, ApiError> {
     let remembered = ctx.writes.known.with(|map| map.get(path).cloned());
     match remembered {
-        Some(known) => Ok(Judge { known, just_read: false }),
-        None => Ok(Judge { known: read_index(ctx, path).await?, just_read: true }),
+        Some(known) => Ok(Judge {
+            known,
+            just_read: false,
+        }),
+        None => Ok(Judge {
+            known: read_index(ctx, path).await?,
+            just_read: true,
+        }),
     }
 }
 
@@ -74,11 +84,24 @@ pub(crate) async fn appeal(
         return Err(refusal);
     }
     let fresh = read_index(ctx, path).await?;
-    if fresh.uuid == judge.known.uuid { Err(refusal) } else { Ok(Judge { known: fresh, just_read: true }) }
+    if fresh.uuid == judge.known.uuid {
+        Err(refusal)
+    } else {
+        Ok(Judge {
+            known: fresh,
+            just_read: true,
+        })
+    }
 }
 
-async fn read_index(ctx: &Context, path: &IndexPath) -> Result<Arc<Known>, ApiError> {
-    let record = ctx.ports.catalog.read_record(path).await.map_err(|error| errors::store(&error))?;
+/// The index that the record at `path` names now.
+pub(super) async fn read_index(ctx: &Context, path: &IndexPath) -> Result<Arc<Known>, ApiError> {
+    let record = ctx
+        .ports
+        .catalog
+        .read_record(path)
+        .await
+        .map_err(|error| errors::store(&error))?;
     match record {
         Some(record) => Ok(remember(ctx, path, &record)),
         None => {

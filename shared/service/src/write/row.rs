@@ -28,9 +28,7 @@ impl WriteRow {
         const OFFSETS: usize = 13;
         OFFSETS
             + match self {
-                Self::Put(row) => {
-                    row.key.len() + row.vector.len() * 4 + row.metadata.as_ref().map_or(0, String::len)
-                }
+                Self::Put(row) => row.key.len() + row.vector.len() * 4 + row.metadata.as_ref().map_or(0, String::len),
                 Self::Delete(key) => key.len(),
             }
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::pool::Pool;
-use model::{ApiError, Ids, ManualClock, OsRandom, Operation, Strictness};
-use serde_json::{Value, json};
 use genai_vectors_service::{Config, Context, Input, Ports, Service};
+use model::{ApiError, Ids, ManualClock, Operation, OsRandom, Strictness};
+use serde_json::{Value, json};
 use storage::layers::faults::{FaultPlan, FaultStore};
 use storage::local::InProcessDoorbell;
 use storage::{CasCatalog, IndexPath, MemoryStore, ObjectStore};
@@ -38,7 +38,11 @@ impl World {
 
     /// An empty database with AWS's stricter readings.
     pub async fn strict() -> Self {
-        Self::new(Config { strictness: Strictness::Strict, ..Config::default() }).await
+        Self::new(Config {
+            strictness: Strictness::Strict,
+            ..Config::default()
+        })
+        .await
     }
 
     /// An empty database in this store.
@@ -47,7 +51,14 @@ impl World {
         let plan = FaultPlan::new();
         let pool = Arc::new(Pool::new(2).unwrap());
         let service = start(&store, &plan, &clock, &pool, &config).await;
-        Self { store, plan, clock, service, config, pool }
+        Self {
+            store,
+            plan,
+            clock,
+            service,
+            config,
+            pool,
+        }
     }
 
     /// The process ends and another one opens the same store: nothing in memory survives.
@@ -70,7 +81,9 @@ impl World {
 
     /// Creates bucket `books` and in it an index.
     pub async fn create_index(&self, name: &str, dimension: usize, metric: &str, kept_out: &[&str]) {
-        let bucket = self.call(Operation::CreateVectorBucket, json!({"vectorBucketName": "books"})).await;
+        let bucket = self
+            .call(Operation::CreateVectorBucket, json!({"vectorBucketName": "books"}))
+            .await;
         assert!(matches!(bucket, Ok(_) | Err(ApiError::Conflict { .. })), "{bucket:?}");
         let mut body = json!({"vectorBucketName": "books", "indexName": name, "dataType": "float32",
             "dimension": dimension, "distanceMetric": metric});
@@ -94,7 +107,10 @@ pub fn with_index(name: &str, mut body: Value) -> Value {
 }
 
 pub fn path(name: &str) -> IndexPath {
-    IndexPath { bucket: "books".parse().unwrap(), index: name.parse().unwrap() }
+    IndexPath {
+        bucket: "books".parse().unwrap(),
+        index: name.parse().unwrap(),
+    }
 }
 
 pub async fn call(service: &Service, operation: Operation, body: &Value) -> Result<Value, ApiError> {
@@ -120,6 +136,10 @@ async fn start(
     let objects: Arc<dyn ObjectStore> = Arc::new(FaultStore::new(Arc::new(store.clone()), plan.clone()));
     let catalog = CasCatalog::open(Arc::clone(&objects), ids.clone()).await.unwrap();
     let (doorbell, _rings) = InProcessDoorbell::new();
-    let ports = Ports { objects, catalog: Arc::new(catalog), doorbell: Arc::new(doorbell) };
+    let ports = Ports {
+        objects,
+        catalog: Arc::new(catalog),
+        doorbell: Arc::new(doorbell),
+    };
     Service::new(Context::new(ports, ids, Arc::clone(pool), config.clone()))
 }

@@ -174,7 +174,13 @@ impl CasCatalog {
 
     /// The end of a deletion: the tombstone first, since nobody meets the child once its name is gone.
     pub(super) async fn bury(&self, path: &IndexPath, version: &IndexVersion) -> Result<(), StoreError> {
-        let Some(IndexState::Dead(tombstone)) = version.as_ref().map(|version| &version.document.state) else {
+        let Some(version) = version else {
+            return Err(StoreError::corrupt(
+                &path.bucket,
+                format!("it names index {} without a document", path.index),
+            ));
+        };
+        let IndexState::Dead(tombstone) = &version.document.state else {
             return Ok(());
         };
         let name = paths::catalog_tombstone(tombstone.uuid);

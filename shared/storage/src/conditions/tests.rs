@@ -9,6 +9,11 @@ use uuid::Uuid;
 
 use super::*;
 
+/// A name, what it changes, what must come of it.
+type AppendCase = (&'static str, fn(&mut IndexRecord, &mut Append), Refusal);
+type PublishCase = (&'static str, fn(&mut IndexRecord, &mut Publish), Refusal);
+type RecordCase = (&'static str, fn(&mut IndexRecord));
+
 const UUID: IndexUuid = IndexUuid(Uuid::from_u128(1));
 const OTHER: IndexUuid = IndexUuid(Uuid::from_u128(2));
 
@@ -93,7 +98,7 @@ fn append_adds_one_entry_and_nothing_else() {
 
 #[test]
 fn append_clauses() {
-    let cases: &[(&str, fn(&mut IndexRecord, &mut Append), Refusal)] = &[
+    let cases: &[AppendCase] = &[
         ("uuid", |_, append| append.uuid = OTHER, Refusal::OtherUuid),
         ("base lower", |_, append| append.base = 6, Refusal::BaseMoved),
         ("base higher", |_, append| append.base = 8, Refusal::BaseMoved),
@@ -156,7 +161,7 @@ fn append_clauses() {
 
 #[test]
 fn append_just_fits() {
-    let cases: &[(&str, fn(&mut IndexRecord))] = &[
+    let cases: &[RecordCase] = &[
         ("last entry", |record| record.wal = (1000..1511).map(entry).collect()),
         ("last byte", |record| record.tail_kib = 131_071),
         ("floor just below", |record| record.floor = ulid(103)),
@@ -212,7 +217,7 @@ fn first_manifest_has_no_predecessor() {
 
 #[test]
 fn publish_clauses() {
-    let cases: &[(&str, fn(&mut IndexRecord, &mut Publish), Refusal)] = &[
+    let cases: &[PublishCase] = &[
         ("uuid", |_, publish| publish.uuid = OTHER, Refusal::OtherUuid),
         (
             "manifest version",

@@ -20,7 +20,6 @@ mod listing;
 mod lock;
 mod mount;
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
