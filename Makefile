@@ -35,7 +35,7 @@ bench: build ## one table: ingest, queries, memory, start, with ratios to peers 
 	tests/venvs.sh main
 	$(PYTHON) tests/load/bench.py $(ARGS)
 
-words: build ## the README's example: 350k words, the nearest to "ocean"
+words: build ## against the running server: 350k words, the nearest to "ocean"
 	tests/venvs.sh main
 	$(PYTHON) tests/recall/words.py make
 	$(PYTHON) tests/recall/words.py run

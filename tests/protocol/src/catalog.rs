@@ -42,7 +42,10 @@ pub struct Seen {
 impl Seen {
     /// The ETag that came with it.
     pub fn etag(&self) -> Etag {
-        etag(&IndexDoc { record: Some(self.record.clone()), rev: self.rev })
+        etag(&IndexDoc {
+            record: Some(self.record.clone()),
+            rev: self.rev,
+        })
     }
 
     /// Turns an update of this record into a request; `None` when a compare-and-swap client sees by itself that
@@ -52,8 +55,15 @@ impl Seen {
             CatalogKind::Conditional => None,
             CatalogKind::Cas => {
                 let record = Some(updated(&self.record, &update, config)?);
-                let doc = IndexDoc { record, rev: next_rev(self.rev, config) };
-                Some(Put::Index { uuid: self.record.uuid, if_match: self.etag(), doc })
+                let doc = IndexDoc {
+                    record,
+                    rev: next_rev(self.rev, config),
+                };
+                Some(Put::Index {
+                    uuid: self.record.uuid,
+                    if_match: self.etag(),
+                    doc,
+                })
             }
         };
         Some(Request { update, put })
@@ -63,14 +73,31 @@ impl Seen {
 impl Catalog {
     /// A catalog with one index, or none.
     pub fn new(record: Option<Record>) -> Self {
-        let name = NameDoc { uuid: record.as_ref().map(|record| record.uuid), rev: 0 };
-        let docs = record.into_iter().map(|record| (record.uuid, IndexDoc { record: Some(record), rev: 0 }));
-        Self { name, indexes: docs.collect() }
+        let name = NameDoc {
+            uuid: record.as_ref().map(|record| record.uuid),
+            rev: 0,
+        };
+        let docs = record.into_iter().map(|record| {
+            (
+                record.uuid,
+                IndexDoc {
+                    record: Some(record),
+                    rev: 0,
+                },
+            )
+        });
+        Self {
+            name,
+            indexes: docs.collect(),
+        }
     }
 
     /// The record that the name points at, if it lives.
     pub fn live(&self) -> Option<&Record> {
-        self.name.uuid.and_then(|uuid| self.indexes.get(&uuid)).and_then(|doc| doc.record.as_ref())
+        self.name
+            .uuid
+            .and_then(|uuid| self.indexes.get(&uuid))
+            .and_then(|doc| doc.record.as_ref())
     }
 
     /// Whether that index was deleted (or buried before it was created).
@@ -81,13 +108,20 @@ impl Catalog {
     /// One strong read of the record: by name, or by the cached uuid where documents are stored by uuid.
     pub fn read(&self, uuid: Uuid, config: &Config) -> Lookup {
         match config.catalog {
-            CatalogKind::Conditional => {
-                self.live().cloned().map_or(Lookup::Gone, |record| Lookup::Found(Seen { record, rev: 0 }))
-            }
+            CatalogKind::Conditional => self
+                .live()
+                .cloned()
+                .map_or(Lookup::Gone, |record| Lookup::Found(Seen { record, rev: 0 })),
             CatalogKind::Cas => match self.indexes.get(&uuid) {
                 None => Lookup::Gone,
                 Some(IndexDoc { record: None, .. }) => Lookup::Dead,
-                Some(IndexDoc { record: Some(record), rev }) => Lookup::Found(Seen { record: record.clone(), rev: *rev }),
+                Some(IndexDoc {
+                    record: Some(record),
+                    rev,
+                }) => Lookup::Found(Seen {
+                    record: record.clone(),
+                    rev: *rev,
+                }),
             },
         }
     }
@@ -127,7 +161,13 @@ impl Catalog {
                     && (!self.indexes.contains_key(&uuid) || config.has(Mistake::CreateIgnoresTombstone));
                 if free {
                     self.name.uuid = Some(uuid);
-                    self.indexes.insert(uuid, IndexDoc { record: Some(Record::empty(uuid)), rev: 0 });
+                    self.indexes.insert(
+                        uuid,
+                        IndexDoc {
+                            record: Some(Record::empty(uuid)),
+                            rev: 0,
+                        },
+                    );
                 }
                 free
             }

@@ -47,7 +47,14 @@ impl Collector {
     /// A collector of index 1.
     pub fn new(floors: &[u8]) -> Self {
         let (floors, list) = (floors.to_vec(), Vec::new());
-        Self { uuid: 1, floors, step: Step::List, list, deleted: false, purged: false }
+        Self {
+            uuid: 1,
+            floors,
+            step: Step::List,
+            list,
+            deleted: false,
+            purged: false,
+        }
     }
 
     /// Whether all its runs have ended.
@@ -75,7 +82,9 @@ impl Collector {
     }
 
     fn raise(&mut self, world: &World, config: &Config) {
-        let Some(seen) = self.same_index(world.catalog.read(self.uuid, config)) else { return };
+        let Some(seen) = self.same_index(world.catalog.read(self.uuid, config)) else {
+            return;
+        };
         let Some(&to) = self.floors.first() else { return };
         // A compare-and-swap client that finds the floor high enough has what it needs.
         let request = seen.request(Update::RaiseFloor { uuid: self.uuid, to }, config);
@@ -89,8 +98,13 @@ impl Collector {
             self.end();
             return false;
         };
-        let floor = if config.has(Mistake::CollectionWithoutFloor) { u8::MAX } else { seen.record.floor };
-        self.list.retain(|ulid| ulid.ms <= floor && !reaches(&seen.record, &manifest, *ulid));
+        let floor = if config.has(Mistake::CollectionWithoutFloor) {
+            u8::MAX
+        } else {
+            seen.record.floor
+        };
+        self.list
+            .retain(|ulid| ulid.ms <= floor && !reaches(&seen.record, manifest, *ulid));
         if self.list.is_empty() {
             self.end();
         }
@@ -107,7 +121,11 @@ pub fn reaches(record: &Record, manifest: &Manifest, ulid: Ulid) -> bool {
 
 impl Actor for Collector {
     fn request(&self) -> Option<&Request> {
-        if let Step::Wait(request) = &self.step { Some(request) } else { None }
+        if let Step::Wait(request) = &self.step {
+            Some(request)
+        } else {
+            None
+        }
     }
 
     fn can_step(&self, _: &World, _: &Config) -> bool {
@@ -120,7 +138,11 @@ impl Actor for Collector {
                 let of_index = world.objects.keys().filter(|(uuid, _)| *uuid == self.uuid);
                 self.list = of_index.map(|(_, ulid)| *ulid).collect();
                 // A tombstone: everything under this uuid may go, and nothing can ever be reached there again.
-                self.step = if world.catalog.is_dead(self.uuid) { Step::Delete } else { Step::Raise };
+                self.step = if world.catalog.is_dead(self.uuid) {
+                    Step::Delete
+                } else {
+                    Step::Raise
+                };
             }
             Step::Raise => self.raise(world, config),
             Step::Read => {
@@ -146,7 +168,11 @@ impl Actor for Collector {
             Step::Delete => {
                 if let Some(ulid) = self.list.pop() {
                     world.objects.remove(&(self.uuid, ulid));
-                    *(if world.catalog.is_dead(self.uuid) { &mut self.purged } else { &mut self.deleted }) = true;
+                    *(if world.catalog.is_dead(self.uuid) {
+                        &mut self.purged
+                    } else {
+                        &mut self.deleted
+                    }) = true;
                 }
                 if self.list.is_empty() {
                     self.end();

@@ -84,10 +84,20 @@ impl Work {
         let rows: Vec<Row> = plan.rows.iter().map(|(row, _)| *row).collect();
         let output = (!rows.is_empty()).then(ulid);
         if let Some(ulid) = output {
-            world.objects.insert((seen.record.uuid, ulid), Object::Shard(rows));
+            world
+                .objects
+                .insert((seen.record.uuid, ulid), Object::Shard(rows).into());
         }
         let base = seen.record.wal_base;
-        Self { plan, base, output, searched: BTreeMap::new(), old: None, own: Vec::new(), due: false }
+        Self {
+            plan,
+            base,
+            output,
+            searched: BTreeMap::new(),
+            old: None,
+            own: Vec::new(),
+            due: false,
+        }
     }
 
     /// Whether any of its manifests was laid on another than the one it was planned on.
@@ -117,7 +127,10 @@ impl Work {
             shard.dead |= self.search(seen, shard.ulid, world, config)?;
         }
         if let Some(ulid) = self.output {
-            next.shards.push(ShardRef { ulid, dead: self.dead_output_rows(current, config) });
+            next.shards.push(ShardRef {
+                ulid,
+                dead: self.dead_output_rows(current, config),
+            });
         }
         next.wal_base += u8::try_from(self.plan.entries.len()).unwrap_or(u8::MAX);
         next.folded.extend(&self.plan.entries);
@@ -136,7 +149,9 @@ impl Work {
             return Ok(0);
         }
         let rows = world.shard(seen.record.uuid, shard)?.iter().enumerate();
-        let dead = rows.filter(|(_, row)| self.plan.touched.contains(&row.key)).fold(0, |dead, (n, _)| dead | 1 << n);
+        let dead = rows
+            .filter(|(_, row)| self.plan.touched.contains(&row.key))
+            .fold(0, |dead, (n, _)| dead | 1 << n);
         self.searched.insert(shard, dead);
         Ok(dead)
     }
@@ -151,7 +166,8 @@ impl Work {
             Source::Shard(ulid, n) => current.shards.iter().any(|s| s.ulid == ulid && is_dead(s.dead, n)),
         };
         let rows = self.plan.rows.iter().enumerate();
-        rows.filter(|(_, (_, source))| gone(source)).fold(0, |dead, (n, _)| dead | 1 << n)
+        rows.filter(|(_, (_, source))| gone(source))
+            .fold(0, |dead, (n, _)| dead | 1 << n)
     }
 
     /// Writes a manifest that `on` made.
@@ -159,14 +175,21 @@ impl Work {
         self.due = next.compaction_due();
         self.old = seen.record.manifest;
         self.own.push(ulid);
-        world.objects.insert((seen.record.uuid, ulid), Object::Manifest(next));
+        world
+            .objects
+            .insert((seen.record.uuid, ulid), Object::Manifest(next).into());
     }
 
     /// The smallest time among the objects that the commit would introduce.
     fn oldest_new(&self, config: &Config) -> u8 {
         let manifest = self.own.last().copied();
         let output = self.output.filter(|_| !config.has(Mistake::FloorOfManifestOnly));
-        manifest.into_iter().chain(output).map(|ulid| ulid.ms).min().unwrap_or(0)
+        manifest
+            .into_iter()
+            .chain(output)
+            .map(|ulid| ulid.ms)
+            .min()
+            .unwrap_or(0)
     }
 
     /// The commit of the last manifest written; `None` when a compare-and-swap client sees that it cannot succeed.
@@ -206,6 +229,8 @@ impl Work {
         if !current.parents.contains(&self.old) {
             return Ok(Verdict::Drop);
         }
-        Ok(self.on(seen, current, world, config)?.map_or(Verdict::Drop, Verdict::Rebase))
+        Ok(self
+            .on(seen, current, world, config)?
+            .map_or(Verdict::Drop, Verdict::Rebase))
     }
 }

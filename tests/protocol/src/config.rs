@@ -150,7 +150,9 @@ impl Config {
 
     /// What `op` writes, `None` for a delete; and to which key.
     pub fn key(&self, op: OpId) -> (Key, Option<OpId>) {
-        self.ops.get(usize::from(op)).map_or((0, None), |o| (o.key, o.put.then_some(op)))
+        self.ops
+            .get(usize::from(op))
+            .map_or((0, None), |o| (o.key, o.put.then_some(op)))
     }
 
     /// How many keys there are.

@@ -64,7 +64,14 @@ pub struct Owner {
 impl Owner {
     /// A client with these operations to do.
     pub fn new(acts: &[Act]) -> Self {
-        Self { acts: acts.to_vec(), step: Step::Find, target: None, sent: false, buried: false, outcomes: Vec::new() }
+        Self {
+            acts: acts.to_vec(),
+            step: Step::Find,
+            target: None,
+            sent: false,
+            buried: false,
+            outcomes: Vec::new(),
+        }
     }
 
     /// Whether all its operations have ended.
@@ -117,7 +124,11 @@ impl Owner {
             self.end(Outcome::Created(uuid));
         } else if catalog.is_dead(uuid) {
             // Created and deleted since; or, once it has tried to, buried by itself.
-            self.end(if self.buried { Outcome::Unknown } else { Outcome::Created(uuid) });
+            self.end(if self.buried {
+                Outcome::Unknown
+            } else {
+                Outcome::Created(uuid)
+            });
         } else if catalog.name.uuid.is_none() {
             self.sent = true;
             self.send(Update::Create { uuid });
@@ -132,7 +143,10 @@ impl Owner {
     /// Compare-and-swap: the child first, then the parent.
     fn link(&mut self, uuid: Uuid, catalog: &mut Catalog, config: &Config) {
         // Create-only under a fresh uuid: late and repeated copies of this PUT fail, so it is one step.
-        let child = IndexDoc { record: Some(Record::empty(uuid)), rev: next_rev(0, config) };
+        let child = IndexDoc {
+            record: Some(Record::empty(uuid)),
+            rev: next_rev(0, config),
+        };
         catalog.indexes.entry(uuid).or_insert(child);
         match catalog.name.uuid {
             _ if catalog.is_dead(uuid) => self.end(Outcome::Created(uuid)),
@@ -143,8 +157,14 @@ impl Owner {
     }
 
     fn put_name(&mut self, old: &NameDoc, uuid: Option<Uuid>, update: Update, config: &Config) {
-        let doc = NameDoc { uuid, rev: next_rev(old.rev, config) };
-        let put = Some(Put::Name { if_match: etag(old), doc });
+        let doc = NameDoc {
+            uuid,
+            rev: next_rev(old.rev, config),
+        };
+        let put = Some(Put::Name {
+            if_match: etag(old),
+            doc,
+        });
         self.step = Step::Wait(Request { update, put });
     }
 
@@ -157,9 +177,19 @@ impl Owner {
         match (catalog.read(found, config), creating) {
             (Lookup::Found(_), Some(uuid)) => self.end(Outcome::Conflict(uuid)),
             (Lookup::Found(seen), None) => {
-                let doc = IndexDoc { record: None, rev: next_rev(seen.rev, config) };
-                let put = Some(Put::Index { uuid: found, if_match: seen.etag(), doc });
-                self.step = Step::Wait(Request { update: Update::Delete { uuid: found }, put });
+                let doc = IndexDoc {
+                    record: None,
+                    rev: next_rev(seen.rev, config),
+                };
+                let put = Some(Put::Index {
+                    uuid: found,
+                    if_match: seen.etag(),
+                    doc,
+                });
+                self.step = Step::Wait(Request {
+                    update: Update::Delete { uuid: found },
+                    put,
+                });
             }
             // "A name that points at a dead child does not exist: whoever meets one unlinks it."
             (Lookup::Dead | Lookup::Gone, _) => self.step = Step::Unlink(found),
@@ -169,7 +199,11 @@ impl Owner {
 
 impl Actor for Owner {
     fn request(&self) -> Option<&Request> {
-        if let Step::Wait(request) = &self.step { Some(request) } else { None }
+        if let Step::Wait(request) = &self.step {
+            Some(request)
+        } else {
+            None
+        }
     }
 
     fn can_step(&self, _: &World, _: &Config) -> bool {

@@ -72,7 +72,15 @@ pub struct Indexer {
 impl Indexer {
     /// An indexer of index 1.
     pub fn new(clock: Clock, job: Job, runs: u8) -> Self {
-        Self { clock, job, runs, uuid: 1, step: Step::Read, work: None, outcomes: Vec::new() }
+        Self {
+            clock,
+            job,
+            runs,
+            uuid: 1,
+            step: Step::Read,
+            work: None,
+            outcomes: Vec::new(),
+        }
     }
 
     /// Whether all its work has ended.
@@ -118,7 +126,7 @@ impl Indexer {
     }
 
     fn build(&mut self, seen: Seen, world: &mut World, config: &Config) -> Result<(), NotFound> {
-        let current = world.manifest(self.uuid, seen.record.manifest)?;
+        let current = world.manifest(self.uuid, seen.record.manifest)?.clone();
         let plan = match self.job {
             Job::Fold { limit, absorb } if !seen.record.wal.is_empty() => {
                 plan_fold(limit, absorb, &seen, &current, world, config)?
@@ -144,7 +152,10 @@ impl Indexer {
     /// Nothing to fold or to compact: the mark may go.
     fn clean(&mut self, seen: &Seen, current: &Manifest, config: &Config) {
         let idle = seen.record.wal.is_empty() && !current.compaction_due();
-        let update = Update::Clean { uuid: self.uuid, manifest: seen.record.manifest };
+        let update = Update::Clean {
+            uuid: self.uuid,
+            manifest: seen.record.manifest,
+        };
         match seen.request(update, config).filter(|_| idle) {
             Some(request) => self.step = Step::Wait(request),
             None => self.end(Outcome::Dropped),
@@ -167,7 +178,7 @@ impl Indexer {
     fn judge(&mut self, seen: Seen, world: &World, config: &Config) -> Result<(), NotFound> {
         let Some(work) = &mut self.work else { return Ok(()) };
         let current = world.manifest(self.uuid, seen.record.manifest)?;
-        match work.judge(&seen, &current, world, config)? {
+        match work.judge(&seen, current, world, config)? {
             Verdict::Committed => self.committed(),
             Verdict::Drop => self.end(Outcome::Dropped),
             Verdict::SendAgain => self.send(&seen, config),
@@ -197,15 +208,29 @@ fn plan_fold(
             rows.extend(version.map(|op| (Row { key, op }, Source::Tail)));
         }
     }
-    let inputs = current.shards.iter().filter(|_| absorb).map(|shard| shard.ulid).collect();
-    let mut plan = Plan { entries, touched, inputs, rows };
+    let inputs = current
+        .shards
+        .iter()
+        .filter(|_| absorb)
+        .map(|shard| shard.ulid)
+        .collect();
+    let mut plan = Plan {
+        entries,
+        touched,
+        inputs,
+        rows,
+    };
     plan.take_live_rows(uuid, current, world)?;
     Ok(plan)
 }
 
 impl Actor for Indexer {
     fn request(&self) -> Option<&Request> {
-        if let Step::Wait(request) = &self.step { Some(request) } else { None }
+        if let Step::Wait(request) = &self.step {
+            Some(request)
+        } else {
+            None
+        }
     }
 
     fn can_step(&self, world: &World, _: &Config) -> bool {
@@ -213,7 +238,9 @@ impl Actor for Indexer {
             Step::Wait(_) | Step::Done => false,
             // It is rung for; and a doorbell that rings for nothing changes nothing.
             Step::Read => world.catalog.live().is_none_or(|record| {
-                let due = world.manifest(record.uuid, record.manifest).is_ok_and(|manifest| manifest.compaction_due());
+                let due = world
+                    .manifest(record.uuid, record.manifest)
+                    .is_ok_and(|manifest| manifest.compaction_due());
                 record.uuid != self.uuid
                     || match self.job {
                         Job::Fold { .. } => !record.wal.is_empty() || (record.dirty && !due),

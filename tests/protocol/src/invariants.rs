@@ -1,15 +1,14 @@
-//! What has to hold in every state: I1-I4 and I7 of DESIGN.md section 4, under all interleavings (I6), with roles
+//! What has to hold in every state: I1-I4 and I7 of DESIGN section 4, under all interleavings (I6), with roles
 //! that may stop for ever at any call (I5).
 
 use stateright::Property;
 
-use crate::collector;
 use crate::config::Config;
 use crate::model::Protocol;
 use crate::reader::{self, truth, view};
 use crate::record::Record;
 use crate::role::Role;
-use crate::state::{Manifest, Object, OpId, State, is_dead};
+use crate::state::{Manifest, OpId, State, is_dead};
 use crate::{deleter, writer};
 
 /// I1, the promise.
@@ -53,7 +52,7 @@ pub fn always() -> Vec<Property<Protocol>> {
 }
 
 /// The live record and its manifest, if both are there.
-fn current(state: &State) -> Option<(&Record, Manifest)> {
+fn current(state: &State) -> Option<(&Record, &Manifest)> {
     let record = state.world.catalog.live()?;
     Some((record, state.world.manifest(record.uuid, record.manifest).ok()?))
 }
@@ -75,76 +74,102 @@ fn acknowledged_writes_are_kept(state: &State) -> bool {
 fn record_reads_as_its_log(config: &Config, state: &State) -> bool {
     current(state).is_none_or(|(record, manifest)| {
         // A missing object is I4's business.
-        view(record, &manifest, &state.world, config).is_ok_and(|view| view == truth(log(state, record.uuid), config))
+        view(record, manifest, &state.world, config).is_ok_and(|view| view == truth(log(state, record.uuid), config))
             || !reachable_objects_exist(state)
     })
 }
 
 fn readers_are_right(state: &State) -> bool {
     state.roles.iter().all(|role| match role {
-        Role::Reader(reader) => {
-            !matches!(reader.outcome(), Some(reader::Outcome::Wrong | reader::Outcome::Corrupt))
-        }
+        Role::Reader(reader) => !matches!(
+            reader.outcome(),
+            Some(reader::Outcome::Wrong | reader::Outcome::Corrupt)
+        ),
         _ => true,
     })
 }
 
 /// Each entry is one operation's, under whatever ULID, so this covers "each WAL ULID at most once" too.
 fn writes_take_effect_once(state: &State) -> bool {
-    state.world.ghost.logs.values().all(|log| (1..log.len()).all(|n| !log.iter().take(n).any(|op| Some(op) == log.get(n))))
+    state
+        .world
+        .ghost
+        .logs
+        .values()
+        .all(|log| (1..log.len()).all(|n| !log.iter().take(n).any(|op| Some(op) == log.get(n))))
 }
 
 fn rows_are_newest_or_dead(config: &Config, state: &State) -> bool {
-    let Some((record, manifest)) = current(state) else { return true };
+    let Some((record, manifest)) = current(state) else {
+        return true;
+    };
     let log = log(state, record.uuid);
     let newest = truth(log.get(..usize::from(record.wal_base)).unwrap_or(log), config);
     let mut seen = Vec::new();
     for shard in &manifest.shards {
-        let rows = state.world.shard(record.uuid, shard.ulid).unwrap_or(&[]).iter().enumerate();
+        let rows = state
+            .world
+            .shard(record.uuid, shard.ulid)
+            .unwrap_or(&[])
+            .iter()
+            .enumerate();
         seen.extend(rows.filter(|(n, _)| !is_dead(shard.dead, *n)).map(|(_, row)| *row));
     }
     // Live rows are newest, and there is one for each key that has a newest.
-    seen.iter().all(|row| newest.get(usize::from(row.key)) == Some(&Some(row.op)))
+    seen.iter()
+        .all(|row| newest.get(usize::from(row.key)) == Some(&Some(row.op)))
         && seen.len() == newest.iter().flatten().count()
 }
 
 fn reachable_objects_exist(state: &State) -> bool {
-    let Some(record) = state.world.catalog.live() else { return true };
-    let Ok(manifest) = state.world.manifest(record.uuid, record.manifest) else { return false };
-    let reached = |kind: fn(&Object) -> bool, ulid| state.world.objects.get(&(record.uuid, ulid)).is_some_and(kind);
-    record.wal.iter().all(|ulid| reached(|object| matches!(object, Object::Wal(_)), *ulid))
-        && manifest.shards.iter().all(|shard| reached(|object| matches!(object, Object::Shard(_)), shard.ulid))
-        && manifest.shards.iter().all(|shard| collector::reaches(record, &manifest, shard.ulid))
+    let world = &state.world;
+    world.catalog.live().is_none_or(|record| {
+        let uuid = record.uuid;
+        world.manifest(uuid, record.manifest).is_ok_and(|manifest| {
+            record.wal.iter().all(|ulid| world.wal(uuid, *ulid).is_ok())
+                && manifest
+                    .shards
+                    .iter()
+                    .all(|shard| world.shard(uuid, shard.ulid).is_ok())
+        })
+    })
 }
 
 fn deleted_indexes_stay_deleted(state: &State) -> bool {
-    state.world.catalog.live().is_none_or(|record| !state.world.ghost.deleted.contains(&record.uuid))
+    state
+        .world
+        .catalog
+        .live()
+        .is_none_or(|record| !state.world.ghost.deleted.contains(&record.uuid))
 }
 
 fn created_indexes_exist(state: &State) -> bool {
     let live = state.world.catalog.live().map(|record| record.uuid);
-    owners(state).flat_map(|owner| &owner.outcomes).all(|outcome| match outcome {
-        deleter::Outcome::Created(uuid) => live == Some(*uuid) || state.world.ghost.deleted.contains(uuid),
-        _ => true,
-    })
+    owners(state)
+        .flat_map(|owner| &owner.outcomes)
+        .all(|outcome| match outcome {
+            deleter::Outcome::Created(uuid) => live == Some(*uuid) || state.world.ghost.deleted.contains(uuid),
+            _ => true,
+        })
 }
 
 fn refusals_have_no_effect(state: &State) -> bool {
     let live = state.world.catalog.live().map(|record| record.uuid);
-    let names = owners(state).flat_map(|owner| &owner.outcomes).all(|outcome| match outcome {
-        deleter::Outcome::Conflict(uuid) => live != Some(*uuid),
-        _ => true,
-    });
-    let writes = writers(state).flat_map(|writer| &writer.outcomes).all(|(op, uuid, outcome)| {
-        *outcome != writer::Outcome::Full || !log(state, *uuid).contains(op)
-    });
+    let names = owners(state)
+        .flat_map(|owner| &owner.outcomes)
+        .all(|outcome| match outcome {
+            deleter::Outcome::Conflict(uuid) => live != Some(*uuid),
+            _ => true,
+        });
+    let writes = writers(state)
+        .flat_map(|writer| &writer.outcomes)
+        .all(|(op, uuid, outcome)| *outcome != writer::Outcome::Full || !log(state, *uuid).contains(op));
     names && writes
 }
 
 fn work_is_marked(state: &State) -> bool {
-    current(state).is_none_or(|(record, manifest)| {
-        record.dirty || (record.wal.is_empty() && !manifest.compaction_due())
-    })
+    current(state)
+        .is_none_or(|(record, manifest)| record.dirty || (record.wal.is_empty() && !manifest.compaction_due()))
 }
 
 fn bases_agree(state: &State) -> bool {
@@ -152,9 +177,21 @@ fn bases_agree(state: &State) -> bool {
 }
 
 fn writers(state: &State) -> impl Iterator<Item = &writer::Writer> {
-    state.roles.iter().filter_map(|role| if let Role::Writer(writer) = role { Some(writer) } else { None })
+    state.roles.iter().filter_map(|role| {
+        if let Role::Writer(writer) = role {
+            Some(writer)
+        } else {
+            None
+        }
+    })
 }
 
 fn owners(state: &State) -> impl Iterator<Item = &deleter::Owner> {
-    state.roles.iter().filter_map(|role| if let Role::Owner(owner) = role { Some(owner) } else { None })
+    state.roles.iter().filter_map(|role| {
+        if let Role::Owner(owner) = role {
+            Some(owner)
+        } else {
+            None
+        }
+    })
 }

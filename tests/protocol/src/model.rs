@@ -1,6 +1,8 @@
 //! The model itself: from every state, every role may do its next step, every request may arrive, get lost, be
 //! repeated or come late.
 
+use std::sync::Arc;
+
 use stateright::{Model, Property};
 
 use crate::cas::Put;
@@ -46,7 +48,10 @@ impl Protocol {
         let mut objects = Objects::new();
         let mut ids = (0..).map(|by| Ulid { ms: 1, by: 240 + by });
         let mut draw = || ids.next().unwrap_or(Ulid { ms: 1, by: u8::MAX });
-        let mut record = Record { dirty: start.marked || !start.tail.is_empty() || start.folds.len() > 1, ..Record::empty(1) };
+        let mut record = Record {
+            dirty: start.marked || !start.tail.is_empty() || start.folds.len() > 1,
+            ..Record::empty(1)
+        };
         let mut manifest = Manifest::default();
         for fold in start.folds {
             self.add_fold(fold, &mut manifest, &mut objects, draw());
@@ -54,35 +59,53 @@ impl Protocol {
         if manifest.wal_base > 0 {
             let ulid = draw();
             (record.manifest, record.wal_base) = (Some(ulid), manifest.wal_base);
-            objects.insert((1, ulid), Object::Manifest(manifest));
+            objects.insert((1, ulid), Object::Manifest(manifest).into());
         }
         for op in start.tail {
             let ulid = draw();
             record.wal.push(ulid);
-            objects.insert((1, ulid), Object::Wal(*op));
+            objects.insert((1, ulid), Object::Wal(*op).into());
         }
         let log = start.folds.iter().copied().flatten().chain(start.tail).copied();
-        let ghost = Ghost { logs: [(1, log.collect())].into(), ..Ghost::default() };
+        let ghost = Ghost {
+            logs: [(1, log.collect())].into(),
+            ..Ghost::default()
+        };
         let catalog = Catalog::new((!start.nothing).then_some(record));
         let Config { timeouts, repeats, .. } = self.config;
-        let world = World { catalog, objects, late: Vec::new(), timeouts, repeats, ghost };
-        State { world, roles: self.config.roles.clone() }
+        let world = World {
+            catalog,
+            objects,
+            late: Vec::new(),
+            timeouts,
+            repeats,
+            ghost,
+        };
+        State {
+            world,
+            roles: self.config.roles.clone(),
+        }
     }
 
     /// A fold that happened before the model begins.
     fn add_fold(&self, ops: &[OpId], manifest: &mut Manifest, objects: &mut Objects, ulid: Ulid) {
         let written: Vec<_> = ops.iter().map(|op| self.config.key(*op)).collect();
         for shard in &mut manifest.shards {
-            if let Some(Object::Shard(rows)) = objects.get(&(1, shard.ulid)) {
-                let overwritten = rows.iter().enumerate().filter(|(_, row)| written.iter().any(|(k, _)| *k == row.key));
+            if let Some(Object::Shard(rows)) = objects.get(&(1, shard.ulid)).map(Arc::as_ref) {
+                let overwritten = rows
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, row)| written.iter().any(|(k, _)| *k == row.key));
                 shard.dead = overwritten.fold(shard.dead, |dead, (n, _)| dead | 1 << n);
             }
         }
-        let rows: Vec<Row> =
-            written.iter().filter_map(|(key, version)| version.map(|op| Row { key: *key, op })).collect();
+        let rows: Vec<Row> = written
+            .iter()
+            .filter_map(|(key, version)| version.map(|op| Row { key: *key, op }))
+            .collect();
         if !rows.is_empty() {
             manifest.shards.push(ShardRef { ulid, dead: 0 });
-            objects.insert((1, ulid), Object::Shard(rows));
+            objects.insert((1, ulid), Object::Shard(rows).into());
         }
         manifest.wal_base += u8::try_from(ops.len()).unwrap_or(u8::MAX);
     }
@@ -133,7 +156,10 @@ impl Model for Protocol {
             }
         }
         // A late request without effect is one that was lost.
-        let late = world.late.iter().filter(|request| world.has_effect(request, &self.config));
+        let late = world
+            .late
+            .iter()
+            .filter(|request| world.has_effect(request, &self.config));
         actions.extend(late.cloned().map(Action::Late));
     }
 
@@ -141,7 +167,11 @@ impl Model for Protocol {
         let mut next = state.clone();
         let request = |role: usize| state.roles.get(role).and_then(|role| role.actor().request()).cloned();
         match action {
-            Action::Step(role) => next.roles.get_mut(role)?.actor_mut().step(&mut next.world, &self.config),
+            Action::Step(role) => next
+                .roles
+                .get_mut(role)?
+                .actor_mut()
+                .step(&mut next.world, &self.config),
             Action::Answer(role) => self.answer(&mut next, role, &request(role)?),
             Action::AnswerAndRepeat(role) => {
                 next.world.repeats -= 1;
@@ -168,7 +198,11 @@ impl Model for Protocol {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let milestones = self.config.milestones.iter().map(|m| Property::sometimes(m.name, m.reached));
+        let milestones = self
+            .config
+            .milestones
+            .iter()
+            .map(|m| Property::sometimes(m.name, m.reached));
         invariants::always().into_iter().chain(milestones).collect()
     }
 }

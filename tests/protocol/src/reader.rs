@@ -48,12 +48,22 @@ pub struct Reader {
 impl Reader {
     /// A reader that has index 1 in its cache.
     pub fn new() -> Self {
-        Self { uuid: 1, step: Step::Read, seen: None, expected: View::new(), missed: false }
+        Self {
+            uuid: 1,
+            step: Step::Read,
+            seen: None,
+            expected: View::new(),
+            missed: false,
+        }
     }
 
     /// How the read ended, if it has.
     pub fn outcome(&self) -> Option<Outcome> {
-        if let Step::Done(outcome) = self.step { Some(outcome) } else { None }
+        if let Step::Done(outcome) = self.step {
+            Some(outcome)
+        } else {
+            None
+        }
     }
 
     fn read(&mut self, world: &World, config: &Config) {
@@ -114,7 +124,9 @@ impl Actor for Reader {
             }
             Step::Manifest => {
                 let ulid = self.seen.as_ref().and_then(|seen| seen.record.manifest);
-                world.manifest(self.uuid, ulid).map(|manifest| self.step = Step::Data(manifest))
+                world
+                    .manifest(self.uuid, ulid)
+                    .map(|manifest| self.step = Step::Data(manifest.clone()))
             }
             Step::Data(manifest) => self.data(&manifest, world, config),
             Step::Done(_) => Ok(()),
@@ -124,7 +136,10 @@ impl Actor for Reader {
         }
         if let Step::Done(outcome) = self.step {
             // What it remembered does not matter any more; forgetting it makes equal states of different histories.
-            *self = Self { step: Step::Done(outcome), ..Self::new() };
+            *self = Self {
+                step: Step::Done(outcome),
+                ..Self::new()
+            };
         }
     }
 
@@ -136,7 +151,9 @@ impl Actor for Reader {
 /// What a log of writes amounts to.
 pub fn truth(log: &[OpId], config: &Config) -> View {
     let newest = |key| log.iter().rev().map(|op| config.key(*op)).find(|(of, _)| *of == key);
-    (0..config.keys()).map(|key| newest(key).and_then(|(_, version)| version)).collect()
+    (0..config.keys())
+        .map(|key| newest(key).and_then(|(_, version)| version))
+        .collect()
 }
 
 /// The tail, newest entry first, overrides the shards minus their deletion vectors. Where shards hold a key twice

@@ -1,4 +1,4 @@
-//! The index record and its conditional updates, as DESIGN.md section 4 writes them.
+//! The index record and its conditional updates, as DESIGN section 4 writes them.
 //!
 //! Both catalogs use these functions: a conditional-update catalog runs them in the server when a request arrives,
 //! a compare-and-swap catalog in the client, on the document it has read.
@@ -26,7 +26,14 @@ pub struct Record {
 impl Record {
     /// A new, empty index.
     pub fn empty(uuid: Uuid) -> Self {
-        Self { uuid, wal: Vec::new(), wal_base: 0, manifest: None, floor: 0, dirty: false }
+        Self {
+            uuid,
+            wal: Vec::new(),
+            wal_base: 0,
+            manifest: None,
+            floor: 0,
+            dirty: false,
+        }
     }
 }
 
@@ -130,7 +137,16 @@ fn append(record: &mut Record, base: u8, ulid: Ulid, config: &Config) -> bool {
 ///  IF uuid = :u AND manifest = :old AND floor < :oldest_new`, and `AND size(wal) = :k` where it also removes
 /// the dirty mark.
 fn commit(record: &mut Record, update: &Update, config: &Config) -> bool {
-    let Update::Commit { new, folds, oldest_new, clean, .. } = *update else { return false };
+    let Update::Commit {
+        new,
+        folds,
+        oldest_new,
+        clean,
+        ..
+    } = *update
+    else {
+        return false;
+    };
     let k = usize::from(folds);
     // A fold never removes more than the tail has: `manifest = :old` and the planner's first k entries see to it.
     let ok = record.floor < oldest_new && k <= record.wal.len() && (!clean || size_is(record, k, config));

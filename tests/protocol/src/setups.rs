@@ -9,7 +9,12 @@ use crate::role::Role;
 use crate::state::{Clock, OpId, State};
 use crate::writer::{self, Proof, Writer};
 
-const EMPTY: Start = Start { folds: &[], tail: &[], nothing: false, marked: false };
+const EMPTY: Start = Start {
+    folds: &[],
+    tail: &[],
+    nothing: false,
+    marked: false,
+};
 
 /// Collects roles, numbering them.
 #[derive(Default)]
@@ -29,22 +34,32 @@ impl Cast {
 
     /// A writer whose clock is ahead.
     fn early_writer(mut self, now: u8, ops: &[OpId]) -> Self {
-        self.roles.push(Role::Writer(Writer::new(Clock::new(self.roles.len(), now), ops)));
+        self.roles
+            .push(Role::Writer(Writer::new(Clock::new(self.roles.len(), now), ops)));
         self
     }
 
     fn fold(mut self, limit: usize, runs: u8) -> Self {
-        self.roles.push(Role::Indexer(Indexer::new(self.clock(), Job::Fold { limit, absorb: false }, runs)));
+        self.roles.push(Role::Indexer(Indexer::new(
+            self.clock(),
+            Job::Fold { limit, absorb: false },
+            runs,
+        )));
         self
     }
 
     fn absorb(mut self, limit: usize, runs: u8) -> Self {
-        self.roles.push(Role::Indexer(Indexer::new(self.clock(), Job::Fold { limit, absorb: true }, runs)));
+        self.roles.push(Role::Indexer(Indexer::new(
+            self.clock(),
+            Job::Fold { limit, absorb: true },
+            runs,
+        )));
         self
     }
 
     fn compact(mut self, runs: u8) -> Self {
-        self.roles.push(Role::Indexer(Indexer::new(self.clock(), Job::Compact, runs)));
+        self.roles
+            .push(Role::Indexer(Indexer::new(self.clock(), Job::Compact, runs)));
         self
     }
 
@@ -69,7 +84,10 @@ const fn milestone(name: &'static str, reached: fn(&crate::model::Protocol, &Sta
 }
 
 fn wrote(state: &State, outcome: writer::Outcome) -> bool {
-    state.roles.iter().any(|role| matches!(role, Role::Writer(writer) if writer.had(outcome)))
+    state
+        .roles
+        .iter()
+        .any(|role| matches!(role, Role::Writer(writer) if writer.had(outcome)))
 }
 
 fn indexed(state: &State, compacts: bool, outcome: indexer::Outcome) -> bool {
@@ -79,17 +97,23 @@ fn indexed(state: &State, compacts: bool, outcome: indexer::Outcome) -> bool {
 }
 
 fn named(state: &State, outcome: fn(&deleter::Outcome) -> bool) -> bool {
-    state.roles.iter().any(|role| matches!(role, Role::Owner(owner) if owner.outcomes.iter().any(outcome)))
+    state
+        .roles
+        .iter()
+        .any(|role| matches!(role, Role::Owner(owner) if owner.outcomes.iter().any(outcome)))
 }
 
 fn read(state: &State, outcome: reader::Outcome) -> bool {
-    state.roles.iter().any(|role| matches!(role, Role::Reader(reader) if reader.outcome() == Some(outcome)))
+    state
+        .roles
+        .iter()
+        .any(|role| matches!(role, Role::Reader(reader) if reader.outcome() == Some(outcome)))
 }
 
 fn collected(state: &State, purged: bool) -> bool {
-    state.roles.iter().any(|role| {
-        matches!(role, Role::Collector(collector) if if purged { collector.purged } else { collector.deleted })
-    })
+    state.roles.iter().any(
+        |role| matches!(role, Role::Collector(collector) if if purged { collector.purged } else { collector.deleted }),
+    )
 }
 
 const ALL_DONE: Milestone = milestone("every role comes to its end", |_, state| {
@@ -101,41 +125,57 @@ const ALL_DONE: Milestone = milestone("every role comes to its end", |_, state| 
         Role::Reader(role) => role.outcome().is_some(),
     })
 });
-const ACKED: Milestone =
-    milestone("a write is acknowledged", |_, s| wrote(s, writer::Outcome::Acked(Proof::Answer)));
-const ACKED_BY_TAIL: Milestone =
-    milestone("a write finds itself in the tail", |_, s| wrote(s, writer::Outcome::Acked(Proof::Tail)));
-const ACKED_BY_FOLDED: Milestone =
-    milestone("a write finds itself in folded", |_, s| wrote(s, writer::Outcome::Acked(Proof::Folded)));
+const ACKED: Milestone = milestone("a write is acknowledged", |_, s| {
+    wrote(s, writer::Outcome::Acked(Proof::Answer))
+});
+const ACKED_BY_TAIL: Milestone = milestone("a write finds itself in the tail", |_, s| {
+    wrote(s, writer::Outcome::Acked(Proof::Tail))
+});
+const ACKED_BY_FOLDED: Milestone = milestone("a write finds itself in folded", |_, s| {
+    wrote(s, writer::Outcome::Acked(Proof::Folded))
+});
 const FULL: Milestone = milestone("a tail is full", |_, s| wrote(s, writer::Outcome::Full));
 const UNKNOWN: Milestone = milestone("folded does not reach back", |_, s| wrote(s, writer::Outcome::Unknown));
-const WRITE_NOT_FOUND: Milestone =
-    milestone("a write finds its index gone", |_, s| wrote(s, writer::Outcome::NotFound));
+const WRITE_NOT_FOUND: Milestone = milestone("a write finds its index gone", |_, s| {
+    wrote(s, writer::Outcome::NotFound)
+});
 const WRITE_TO_NEW: Milestone = milestone("a write moves to the new index", |_, s| {
     s.roles.iter().any(|role| match role {
-        Role::Writer(w) => w.outcomes.iter().any(|(_, uuid, o)| *uuid > 1 && matches!(o, writer::Outcome::Acked(_))),
+        Role::Writer(w) => w
+            .outcomes
+            .iter()
+            .any(|(_, uuid, o)| *uuid > 1 && matches!(o, writer::Outcome::Acked(_))),
         _ => false,
     })
 });
 const FOLDED: Milestone = milestone("a fold commits", |_, s| indexed(s, false, indexer::Outcome::Committed));
 const FOLD_REBASED: Milestone = milestone("a fold is rebased", |_, s| indexed(s, false, indexer::Outcome::Rebased));
 const FOLD_DROPPED: Milestone = milestone("a fold is dropped", |_, s| indexed(s, false, indexer::Outcome::Dropped));
-const CLEANED: Milestone = milestone("the mark alone is removed", |_, s| indexed(s, false, indexer::Outcome::Cleaned));
-const COMPACTED: Milestone = milestone("a compaction commits", |_, s| indexed(s, true, indexer::Outcome::Committed));
-const COMPACTION_REBASED: Milestone =
-    milestone("a compaction is rebased", |_, s| indexed(s, true, indexer::Outcome::Rebased));
-const COMPACTION_DROPPED: Milestone =
-    milestone("a compaction is dropped", |_, s| indexed(s, true, indexer::Outcome::Dropped));
+const CLEANED: Milestone = milestone("the mark alone is removed", |_, s| {
+    indexed(s, false, indexer::Outcome::Cleaned)
+});
+const COMPACTED: Milestone = milestone("a compaction commits", |_, s| {
+    indexed(s, true, indexer::Outcome::Committed)
+});
+const COMPACTION_REBASED: Milestone = milestone("a compaction is rebased", |_, s| {
+    indexed(s, true, indexer::Outcome::Rebased)
+});
+const COMPACTION_DROPPED: Milestone = milestone("a compaction is dropped", |_, s| {
+    indexed(s, true, indexer::Outcome::Dropped)
+});
 const COLLECTED: Milestone = milestone("garbage is deleted", |_, s| collected(s, false));
 const PURGED: Milestone = milestone("a deleted index is purged", |_, s| collected(s, true));
 const READ: Milestone = milestone("a read succeeds", |_, s| read(s, reader::Outcome::Right));
 const READ_404: Milestone = milestone("a read starts over", |_, s| read(s, reader::Outcome::RightAfter404));
-const CREATED: Milestone =
-    milestone("an index is created", |_, s| named(s, |o| matches!(o, deleter::Outcome::Created(_))));
-const CONFLICT: Milestone =
-    milestone("a create is refused", |_, s| named(s, |o| matches!(o, deleter::Outcome::Conflict(_))));
-const DELETED: Milestone =
-    milestone("an index is deleted", |_, s| named(s, |o| matches!(o, deleter::Outcome::Deleted)));
+const CREATED: Milestone = milestone("an index is created", |_, s| {
+    named(s, |o| matches!(o, deleter::Outcome::Created(_)))
+});
+const CONFLICT: Milestone = milestone("a create is refused", |_, s| {
+    named(s, |o| matches!(o, deleter::Outcome::Conflict(_)))
+});
+const DELETED: Milestone = milestone("an index is deleted", |_, s| {
+    named(s, |o| matches!(o, deleter::Outcome::Deleted))
+});
 
 /// Two writers of one key with lost, late and repeated requests, and a fold.
 pub fn writers(catalog: CatalogKind) -> Config {
@@ -165,12 +205,21 @@ pub fn limits(catalog: CatalogKind) -> Config {
 pub fn indexers(catalog: CatalogKind) -> Config {
     const OPS: &[Op] = &[put(0), put(1), put(0), delete(1)];
     let mut config = Config::new("indexers", catalog, OPS);
-    config.start = Start { folds: &[&[0], &[1]], tail: &[2], ..EMPTY };
+    config.start = Start {
+        folds: &[&[0], &[1]],
+        tail: &[2],
+        ..EMPTY
+    };
     config.roles = Cast::default().writer(&[3]).fold(1, 1).fold(2, 2).compact(1).roles;
     config.timeouts = 1;
-    config.repeats = 1;
-    config.milestones =
-        vec![ALL_DONE, FOLDED, FOLD_REBASED, FOLD_DROPPED, COMPACTED, COMPACTION_REBASED];
+    config.milestones = vec![
+        ALL_DONE,
+        FOLDED,
+        FOLD_REBASED,
+        FOLD_DROPPED,
+        COMPACTED,
+        COMPACTION_REBASED,
+    ];
     config
 }
 
@@ -178,11 +227,21 @@ pub fn indexers(catalog: CatalogKind) -> Config {
 pub fn compactors(catalog: CatalogKind) -> Config {
     const OPS: &[Op] = &[put(0), put(1), put(0), delete(1)];
     let mut config = Config::new("compactors", catalog, OPS);
-    config.start = Start { folds: &[&[0], &[1]], tail: &[2, 3], ..EMPTY };
+    config.start = Start {
+        folds: &[&[0], &[1]],
+        tail: &[2, 3],
+        ..EMPTY
+    };
     config.roles = Cast::default().absorb(1, 1).fold(1, 1).compact(1).compact(1).roles;
     config.timeouts = 1;
-    config.repeats = 1;
-    config.milestones = vec![ALL_DONE, FOLDED, FOLD_DROPPED, COMPACTED, COMPACTION_REBASED, COMPACTION_DROPPED];
+    config.milestones = vec![
+        ALL_DONE,
+        FOLDED,
+        FOLD_DROPPED,
+        COMPACTED,
+        COMPACTION_REBASED,
+        COMPACTION_DROPPED,
+    ];
     config
 }
 
@@ -201,10 +260,22 @@ pub fn collection(catalog: CatalogKind) -> Config {
 pub fn collected_shards(catalog: CatalogKind) -> Config {
     const OPS: &[Op] = &[put(0), put(1), put(0)];
     let mut config = Config::new("collected shards", catalog, OPS);
-    config.start = Start { folds: &[&[0], &[1]], tail: &[2], ..EMPTY };
+    config.start = Start {
+        folds: &[&[0], &[1]],
+        tail: &[2],
+        ..EMPTY
+    };
     config.roles = Cast::default().fold(1, 1).compact(1).collect(&[1]).read().roles;
     config.timeouts = 1;
-    config.milestones = vec![ALL_DONE, FOLDED, COMPACTED, COMPACTION_REBASED, COLLECTED, READ, READ_404];
+    config.milestones = vec![
+        ALL_DONE,
+        FOLDED,
+        COMPACTED,
+        COMPACTION_REBASED,
+        COLLECTED,
+        READ,
+        READ_404,
+    ];
     config
 }
 
@@ -212,7 +283,12 @@ pub fn collected_shards(catalog: CatalogKind) -> Config {
 pub fn collectors(catalog: CatalogKind) -> Config {
     const OPS: &[Op] = &[put(0)];
     let mut config = Config::new("collectors", catalog, OPS);
-    config.roles = Cast::default().early_writer(2, &[0]).fold(1, 1).collect(&[2]).collect(&[1]).roles;
+    config.roles = Cast::default()
+        .early_writer(2, &[0])
+        .fold(1, 1)
+        .collect(&[2])
+        .collect(&[1])
+        .roles;
     config.timeouts = 1;
     config.milestones = vec![ALL_DONE, ACKED, FOLDED, COLLECTED];
     config
@@ -223,10 +299,24 @@ pub fn deletion(catalog: CatalogKind) -> Config {
     const OPS: &[Op] = &[put(0), delete(0)];
     let mut config = Config::new("deletion", catalog, OPS);
     config.start = Start { tail: &[0], ..EMPTY };
-    config.roles = Cast::default().writer(&[1]).fold(2, 1).owner(&[Act::Delete, Act::Create(2)]).read().roles;
+    config.roles = Cast::default()
+        .writer(&[1])
+        .fold(2, 1)
+        .owner(&[Act::Delete, Act::Create(2)])
+        .read()
+        .roles;
     config.timeouts = 1;
     config.repeats = 1;
-    config.milestones = vec![ALL_DONE, ACKED, WRITE_NOT_FOUND, WRITE_TO_NEW, FOLDED, FOLD_DROPPED, DELETED, READ];
+    config.milestones = vec![
+        ALL_DONE,
+        ACKED,
+        WRITE_NOT_FOUND,
+        WRITE_TO_NEW,
+        FOLDED,
+        FOLD_DROPPED,
+        DELETED,
+        READ,
+    ];
     config
 }
 
@@ -234,8 +324,17 @@ pub fn deletion(catalog: CatalogKind) -> Config {
 pub fn purge(catalog: CatalogKind) -> Config {
     const OPS: &[Op] = &[put(0), put(1)];
     let mut config = Config::new("purge", catalog, OPS);
-    config.start = Start { folds: &[&[0], &[1]], tail: &[], ..EMPTY };
-    config.roles = Cast::default().compact(1).collect(&[1, 1]).owner(&[Act::Delete, Act::Create(2)]).read().roles;
+    config.start = Start {
+        folds: &[&[0], &[1]],
+        tail: &[],
+        ..EMPTY
+    };
+    config.roles = Cast::default()
+        .compact(1)
+        .collect(&[1, 1])
+        .owner(&[Act::Delete, Act::Create(2)])
+        .read()
+        .roles;
     config.timeouts = 1;
     config.milestones = vec![ALL_DONE, COMPACTED, COMPACTION_DROPPED, PURGED, DELETED, CREATED, READ];
     config
@@ -257,8 +356,19 @@ pub fn names(catalog: CatalogKind) -> Config {
 /// All of them, under both catalogs.
 pub fn all() -> Vec<Config> {
     let setups = [
-        writers, limits, indexers, compactors, collection, collected_shards, collectors, deletion, purge, names,
+        writers,
+        limits,
+        indexers,
+        compactors,
+        collection,
+        collected_shards,
+        collectors,
+        deletion,
+        purge,
+        names,
     ];
     let both = [CatalogKind::Conditional, CatalogKind::Cas];
-    both.iter().flat_map(|kind| setups.iter().map(|setup| setup(*kind))).collect()
+    both.iter()
+        .flat_map(|kind| setups.iter().map(|setup| setup(*kind)))
+        .collect()
 }

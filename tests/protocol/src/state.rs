@@ -4,6 +4,7 @@
 //! role that draws it, so that equal histories are equal states.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::cas::Put;
 use crate::catalog::Catalog;
@@ -43,7 +44,12 @@ pub struct Clock {
 impl Clock {
     /// A clock that shows `now` and has seen no floor yet.
     pub fn new(role: usize, now: u8) -> Self {
-        Self { role: u8::try_from(role).unwrap_or(u8::MAX), now, floor: 0, drawn: 0 }
+        Self {
+            role: u8::try_from(role).unwrap_or(u8::MAX),
+            now,
+            floor: 0,
+            drawn: 0,
+        }
     }
 
     /// Remembers a floor read from a record.
@@ -55,7 +61,10 @@ impl Clock {
     pub fn draw(&mut self) -> Ulid {
         let by = self.role * 16 + self.drawn;
         self.drawn += 1;
-        Ulid { ms: self.now.max(self.floor + 1), by }
+        Ulid {
+            ms: self.now.max(self.floor + 1),
+            by,
+        }
     }
 }
 
@@ -90,6 +99,13 @@ pub struct Manifest {
     pub parents: Vec<Option<Ulid>>,
 }
 
+static NO_MANIFEST: Manifest = Manifest {
+    shards: Vec::new(),
+    wal_base: 0,
+    folded: Vec::new(),
+    parents: Vec::new(),
+};
+
 impl Manifest {
     /// Whether a compaction is due: the model's policy is "more than one shard".
     pub fn compaction_due(&self) -> bool {
@@ -114,7 +130,8 @@ pub enum Object {
 }
 
 /// The object store: names carry the uuid, never the name, of the index (S2).
-pub type Objects = BTreeMap<(Uuid, Ulid), Object>;
+/// Shared between states, since they are immutable.
+pub type Objects = BTreeMap<(Uuid, Ulid), Arc<Object>>;
 
 /// An update of the catalog on its way to a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -175,18 +192,20 @@ impl World {
         self.late.insert(at, request);
     }
 
-    /// The manifest of that name: `Ok(None)` when the record names none yet, `Err(NotFound)` for a 404.
-    pub fn manifest(&self, uuid: Uuid, ulid: Option<Ulid>) -> Result<Manifest, NotFound> {
-        match ulid.map(|ulid| self.objects.get(&(uuid, ulid))) {
-            None => Ok(Manifest::default()),
-            Some(Some(Object::Manifest(manifest))) => Ok(manifest.clone()),
-            Some(_) => Err(NotFound),
+    /// The manifest of that name: an empty one when the record names none yet, `NotFound` for a 404.
+    pub fn manifest(&self, uuid: Uuid, ulid: Option<Ulid>) -> Result<&Manifest, NotFound> {
+        let Some(ulid) = ulid else {
+            return Ok(&NO_MANIFEST);
+        };
+        match self.objects.get(&(uuid, ulid)).map(Arc::as_ref) {
+            Some(Object::Manifest(manifest)) => Ok(manifest),
+            _ => Err(NotFound),
         }
     }
 
     /// The rows of a shard.
     pub fn shard(&self, uuid: Uuid, ulid: Ulid) -> Result<&[Row], NotFound> {
-        match self.objects.get(&(uuid, ulid)) {
+        match self.objects.get(&(uuid, ulid)).map(Arc::as_ref) {
             Some(Object::Shard(rows)) => Ok(rows),
             _ => Err(NotFound),
         }
@@ -194,7 +213,7 @@ impl World {
 
     /// The write in a WAL object.
     pub fn wal(&self, uuid: Uuid, ulid: Ulid) -> Result<OpId, NotFound> {
-        match self.objects.get(&(uuid, ulid)) {
+        match self.objects.get(&(uuid, ulid)).map(Arc::as_ref) {
             Some(Object::Wal(op)) => Ok(*op),
             _ => Err(NotFound),
         }
@@ -234,5 +253,9 @@ pub fn last<T>(mut items: Vec<T>, window: usize) -> Vec<T> {
 /// A revision that no earlier version of the same document had; with the planted mistake there is none, so the
 /// bytes of a document, and with them its ETag, can recur.
 pub fn next_rev(rev: u8, config: &Config) -> u8 {
-    if config.has(Mistake::CasDocumentWithoutNonce) { 0 } else { rev + 1 }
+    if config.has(Mistake::CasDocumentWithoutNonce) {
+        0
+    } else {
+        rev + 1
+    }
 }

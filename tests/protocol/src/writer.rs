@@ -140,9 +140,16 @@ impl Writer {
 
     /// Sends the commit with the base just read.
     fn send(&mut self, seen: &Seen, config: &Config) {
-        let (Some(ulid), Some(&op)) = (self.ulid, self.ops.first()) else { return };
+        let (Some(ulid), Some(&op)) = (self.ulid, self.ops.first()) else {
+            return;
+        };
         self.base = seen.record.wal_base;
-        let update = Update::Append { uuid: self.uuid, base: self.base, ulid, op };
+        let update = Update::Append {
+            uuid: self.uuid,
+            base: self.base,
+            ulid,
+            op,
+        };
         // A compare-and-swap client that sees the condition fail reads again.
         self.step = seen.request(update, config).map_or(Step::Read, Step::Wait);
         if !config.has(Mistake::TrustsRefusals) && matches!(self.step, Step::Wait(_)) {
@@ -168,7 +175,11 @@ impl Writer {
 
 impl Actor for Writer {
     fn request(&self) -> Option<&Request> {
-        if let Step::Wait(request) = &self.step { Some(request) } else { None }
+        if let Step::Wait(request) = &self.step {
+            Some(request)
+        } else {
+            None
+        }
     }
 
     fn can_step(&self, _: &World, _: &Config) -> bool {
@@ -180,7 +191,7 @@ impl Actor for Writer {
             Step::Put => {
                 let ulid = self.clock.draw();
                 if let Some(&op) = self.ops.first() {
-                    world.objects.insert((self.uuid, ulid), Object::Wal(op));
+                    world.objects.insert((self.uuid, ulid), Object::Wal(op).into());
                 }
                 (self.ulid, self.step) = (Some(ulid), Step::Read);
             }

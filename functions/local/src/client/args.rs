@@ -26,8 +26,8 @@ pub(crate) struct ClientArgs {
     /// Seconds that one request may take.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout_s: u64,
-    /// How often a request is repeated when the server is busy, failing or unreachable.
-    #[arg(long, default_value_t = 10)]
+    /// How often a request is repeated when the server is busy, failing or unreachable; 20 times take some two minutes.
+    #[arg(long, default_value_t = 20)]
     pub(crate) retries: u32,
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct RetryPolicy {
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            attempts: 11,
+            attempts: 21,
             first: Duration::from_millis(100),
             longest: Duration::from_secs(10),
         }
@@ -82,10 +82,10 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_longest() {
         let busy = refusal(503, None);
-        let pauses: Vec<_> = (1..=11).map(|attempt| pause(&busy, attempt, 0)).collect();
+        let pauses: Vec<_> = (1..=21).map(|attempt| pause(&busy, attempt, 0)).collect();
         let expected = [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000].map(Some);
         assert_eq!(pauses.get(..10).unwrap(), expected);
-        assert_eq!(pauses.get(10).unwrap(), &None);
+        assert_eq!(pauses.get(19..).unwrap(), [Some(5000), None]);
         assert_eq!(pause(&busy, 1, 1023), Some(99));
     }
 

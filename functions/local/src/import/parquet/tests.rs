@@ -4,6 +4,7 @@ use arrow_array::builder::{FixedSizeListBuilder, Float32Builder, Float64Builder,
 use arrow_array::types::Int32Type;
 use arrow_array::{DictionaryArray, Int64Array, LargeStringArray, StringArray, StructArray};
 use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::*;
@@ -231,4 +232,31 @@ fn nulls_are_named() {
 fn no_rows() {
     let columns = vec![("key", keys(&[])), ("vector", vectors(&[]))];
     assert_eq!(read(columns, &mapping(), 0), Ok(Vec::new()));
+}
+
+#[test]
+fn compressions_of_others() {
+    let compressions = [
+        Compression::SNAPPY,
+        Compression::LZ4_RAW,
+        Compression::GZIP(GzipLevel::default()),
+        Compression::ZSTD(ZstdLevel::default()),
+    ];
+    for compression in compressions {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.parquet");
+        let columns = [
+            ("key", keys(&["a", "b"])),
+            ("vector", vectors(&[[1.0, 2.0], [3.0, 4.0]])),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let properties = WriterProperties::builder().set_compression(compression).build();
+        let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let mut source = ParquetSource::open(&path, &mapping()).unwrap();
+        let mut record = Record::default();
+        assert!(source.next(&mut record).unwrap(), "{compression}");
+        assert_eq!(record.vector, [1.0, 2.0]);
+    }
 }
