@@ -86,6 +86,9 @@ pub struct FoldConfig {
     pub max_rows: u64,
     /// KiB of WAL that one fold takes at most.
     pub max_kib: u64,
+    /// No other process can index the same store (a locked directory): leases are neither taken nor respected, so
+    /// that a server restarted after `kill -9` does not wait for the lease of the dead one.
+    pub sole_indexer: bool,
     /// How long a lease on an index's indexing lasts.
     pub lease: Duration,
     /// First wait after a failed attempt; doubles up to `retry_max`.
@@ -105,6 +108,7 @@ impl Default for FoldConfig {
             max_entries: 256,
             max_rows: 200_000,
             max_kib: 128 * 1024,
+            sole_indexer: false,
             lease: Duration::from_secs(60),
             retry_first: Duration::from_secs(1),
             retry_max: Duration::from_secs(300),

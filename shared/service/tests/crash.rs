@@ -57,7 +57,13 @@ impl Scenario {
             play(&mut world, &mut before, prelude).unwrap().unwrap();
             check(&world, &mut before).unwrap();
         }
-        Self { start: world.image(), before: before.rewound(), config, pool, script }
+        Self {
+            start: world.image(),
+            before: before.rewound(),
+            config,
+            pool,
+            script,
+        }
     }
 
     fn world(&self) -> World {
@@ -100,7 +106,11 @@ impl Scenario {
             let outcome = self.crash((call.number, when)).and_then(|(mut world, mut progress)| {
                 // The run up to here was the one that was counted.
                 let same = world.plan().calls().get(call.number as usize - 1) == Some(&call);
-                if same { finish(&mut world, &mut progress, &self.script) } else { Err("another call".to_owned()) }
+                if same {
+                    finish(&mut world, &mut progress, &self.script)
+                } else {
+                    Err("another call".to_owned())
+                }
             });
             outcome.unwrap_or_else(|error| panic!("died {when:?} call {call}: {error}"));
         }
@@ -113,7 +123,9 @@ impl Scenario {
         let image = world.image();
         let restored = || World::restored(&image, &self.config, &self.pool);
         let mut sound = restored();
-        finish(&mut sound, &mut progress.clone(), &self.script).map_err(place).unwrap();
+        finish(&mut sound, &mut progress.clone(), &self.script)
+            .map_err(place)
+            .unwrap();
         let picked = pick(sound.plan().count());
         for second in &picked {
             let outcome = self.recover_twice(restored(), progress.clone(), *second);
@@ -136,7 +148,11 @@ impl Scenario {
         world.revive();
         let progress = settling.as_mut().unwrap_or(&mut progress);
         check(&world, progress).map_err(|error| format!("reopened: {error}"))?;
-        let script = if progress.is_settling() { settle() } else { self.script.clone() };
+        let script = if progress.is_settling() {
+            settle()
+        } else {
+            self.script.clone()
+        };
         finish(&mut world, progress, &script)
     }
 
@@ -198,7 +214,9 @@ fn the_scenarios_reach_every_kind_of_object() {
     let calls = Kind::Apart.scenario().calls();
     let wide = Kind::Wide.scenario().calls();
     let happens = |calls: &[Call], method: &str, part: &str| {
-        calls.iter().any(|call| call.method == method && call.arguments.contains(part))
+        calls
+            .iter()
+            .any(|call| call.method == method && call.arguments.contains(part))
     };
     for part in ["/wal/", "/shard/", "/manifest/", "/gc/"] {
         assert!(happens(&calls, "put", part), "put {part}");
@@ -223,7 +241,13 @@ fn a_crash_inside_the_recovery_leaves_nothing_to_repair(#[values(When::Before, W
     let scenario = Kind::Apart.scenario();
     let random = SeededRandom::new(11);
     let draw = |below: u64| (random.next_u128() % u128::from(below.max(1))) as u64 + 1;
-    let side = || if random.next_u128() % 2 == 0 { When::Before } else { When::After };
+    let side = || {
+        if random.next_u128() % 2 == 0 {
+            When::Before
+        } else {
+            When::After
+        }
+    };
     let mut pairs = 0;
     for call in scenario.calls() {
         let pick = |calls: u64| -> Vec<Crash> {
@@ -246,7 +270,9 @@ fn a_failed_call_is_made_good_by_those_who_made_it(
 ) {
     let scenario = kind.scenario();
     for call in scenario.calls() {
-        scenario.disturb(&call, &format!("{when:?} {fault:?}"), |world| world.plan().fail_at(call.number, when, fault));
+        scenario.disturb(&call, &format!("{when:?} {fault:?}"), |world| {
+            world.plan().fail_at(call.number, when, fault)
+        });
     }
 }
 
@@ -255,8 +281,12 @@ fn a_failed_call_is_made_good_by_those_who_made_it(
 fn a_late_duplicate_has_no_effect(#[values(1, 2, 3, 9)] later: u64) {
     let scenario = Kind::Apart.scenario();
     for call in scenario.calls().iter().filter(|call| is_write(call)) {
-        scenario.disturb(call, "a duplicate", |world| world.plan().duplicate_at(call.number, later));
-        scenario.disturb(call, "a late arrival", |world| world.plan().delay_at(call.number, later));
+        scenario.disturb(call, "a duplicate", |world| {
+            world.plan().duplicate_at(call.number, later)
+        });
+        scenario.disturb(call, "a late arrival", |world| {
+            world.plan().delay_at(call.number, later)
+        });
     }
 }
 

@@ -177,29 +177,7 @@ impl RecordSource for ParquetSource {
 impl Layout {
     fn of(metadata: &ArrowReaderMetadata, mapping: &Mapping) -> Result<Self, String> {
         let schema = metadata.schema();
-        let key = column(schema, &mapping.key, "--key-column")?;
-        if !key.data_type().is_integer() && !matches!(key.data_type(), DataType::Utf8) {
-            return Err(format!(
-                "keys are text or integers, but column {:?} is {}",
-                mapping.key,
-                key.data_type()
-            ));
-        }
-        let vector = column(schema, &mapping.vector, "--vector-column")?;
-        let DataType::List(item) = vector.data_type() else {
-            return Err(format!(
-                "vectors are lists of numbers, but column {:?} is {}",
-                mapping.vector,
-                vector.data_type()
-            ));
-        };
-        if !item.data_type().is_integer() && !item.data_type().is_floating() {
-            return Err(format!(
-                "vectors are lists of numbers, but column {:?} is {}",
-                mapping.vector,
-                vector.data_type()
-            ));
-        }
+        check_key_and_vector(schema, mapping)?;
         for name in mapping.metadata.iter().flatten() {
             column(schema, name, "--metadata-columns")?;
         }
@@ -241,6 +219,24 @@ impl Layout {
             metadata: others,
             projection,
         })
+    }
+}
+
+fn check_key_and_vector(schema: &Schema, mapping: &Mapping) -> Result<(), String> {
+    let key = column(schema, &mapping.key, "--key-column")?.data_type();
+    if !key.is_integer() && *key != DataType::Utf8 {
+        return Err(format!(
+            "keys are text or integers, but column {:?} is {key}",
+            mapping.key
+        ));
+    }
+    let vector = column(schema, &mapping.vector, "--vector-column")?.data_type();
+    match vector {
+        DataType::List(item) if item.data_type().is_integer() || item.data_type().is_floating() => Ok(()),
+        _ => Err(format!(
+            "vectors are lists of numbers, but column {:?} is {vector}",
+            mapping.vector
+        )),
     }
 }
 

@@ -92,6 +92,8 @@ fn config(args: &ApiArgs) -> Config {
         },
         ..Config::default()
     };
+    // The directory's lock keeps every other process out.
+    config.fold.sole_indexer = true;
     if args.strict {
         config.strictness = Strictness::Strict;
     }

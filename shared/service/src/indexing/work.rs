@@ -59,7 +59,7 @@ async fn fold_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Result
     let Some(record) = ctx.ports.catalog.read_record(path).await? else {
         return Ok(Some(Next::Idle));
     };
-    if let Some(at) = not_before(&record, ctx.now_ms(), holder) {
+    if let Some(at) = not_before(&record, ctx.now_ms(), holder, ctx.config.fold.sole_indexer) {
         return Ok(Some(Next::At(at)));
     }
     match fold_due(ctx, &record) {
@@ -87,7 +87,7 @@ async fn compact_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Res
     let Some(record) = ctx.ports.catalog.read_record(path).await? else {
         return Ok(Some(Next::Idle));
     };
-    if let Some(at) = not_before(&record, ctx.now_ms(), holder) {
+    if let Some(at) = not_before(&record, ctx.now_ms(), holder, ctx.config.fold.sole_indexer) {
         return Ok(Some(Next::At(at)));
     }
     let manifest = objects::manifest(ctx, &record).await?;
@@ -122,12 +122,12 @@ fn fold_due(ctx: &Context, record: &IndexRecord) -> Due {
 }
 
 /// Another process works on the index, or the last attempt failed not long ago.
-fn not_before(record: &IndexRecord, now_ms: u64, holder: &str) -> Option<u64> {
+fn not_before(record: &IndexRecord, now_ms: u64, holder: &str, sole: bool) -> Option<u64> {
     let lease = record.lease.as_ref()?;
     if lease.retry_at_ms > now_ms {
         return Some(lease.retry_at_ms);
     }
-    let held_by_other = lease.holder != holder && lease.until_ms > now_ms;
+    let held_by_other = !sole && lease.holder != holder && lease.until_ms > now_ms;
     held_by_other.then_some(lease.until_ms)
 }
 
@@ -138,6 +138,9 @@ async fn take_lease(
     record: &IndexRecord,
     holder: &str,
 ) -> Result<Option<u64>, IndexingError> {
+    if ctx.config.fold.sole_indexer {
+        return Ok(None);
+    }
     let now_ms = ctx.now_ms();
     let lease_ms = u64::try_from(ctx.config.fold.lease.as_millis()).unwrap_or(u64::MAX);
     if let Some(lease) = &record.lease {

@@ -17,7 +17,10 @@ pub const INDEX: &str = "idx";
 const GET_KEYS: usize = 100;
 
 pub fn path(index: &str) -> IndexPath {
-    IndexPath { bucket: BUCKET.parse().expect("a name"), index: index.parse().expect("a name") }
+    IndexPath {
+        bucket: BUCKET.parse().expect("a name"),
+        index: index.parse().expect("a name"),
+    }
 }
 
 pub async fn call(service: &Service, operation: Operation, index: &str, mut body: Value) -> Result<Value, ApiError> {
@@ -59,7 +62,10 @@ pub async fn observe(service: &Service, state: &State) -> Result<(), Seen> {
     }
     let index = call(service, Operation::GetIndex, INDEX, json!({})).await;
     if exists(index)? != state.index.is_some() {
-        return Err(Seen::Wrong(format!("I1, I7: the index exists: {}", state.index.is_none())));
+        return Err(Seen::Wrong(format!(
+            "I1, I7: the index exists: {}",
+            state.index.is_none()
+        )));
     }
     let Some(life) = &state.index else {
         return Ok(());
@@ -125,7 +131,10 @@ pub async fn query(service: &Service, index: &str) -> Result<Rows, Seen> {
         let page = call(service, Operation::QueryVectors, index, body).await?;
         for item in page["vectors"].as_array().into_iter().flatten() {
             let (key, version) = (text(&item["key"]), number(&item["metadata"]["version"]));
-            let wanted: f32 = super::model::vector(&key, version).iter().map(|value| value * value).sum();
+            let wanted: f32 = super::model::vector(&key, version)
+                .iter()
+                .map(|value| value * value)
+                .sum();
             let distance = item["distance"].as_f64().unwrap_or(-1.0) as f32;
             if (distance - wanted).abs() > wanted * 1e-5 || item["metadata"]["name"] != json!(key) {
                 return Err(Seen::Wrong(format!("I1: {item} is not version {version} at {wanted}")));
@@ -153,7 +162,9 @@ fn add(rows: &mut Rows, page: &Value) -> Result<(), Seen> {
 fn once(rows: &mut Rows, key: String, version: u32) -> Result<(), Seen> {
     match rows.insert(key.clone(), version) {
         None => Ok(()),
-        Some(other) => Err(Seen::Wrong(format!("I2: {key} is answered twice, as {other} and {version}"))),
+        Some(other) => Err(Seen::Wrong(format!(
+            "I2: {key} is answered twice, as {other} and {version}"
+        ))),
     }
 }
 
@@ -162,5 +173,8 @@ fn text(value: &Value) -> String {
 }
 
 fn number(value: &Value) -> u32 {
-    value.as_u64().and_then(|value| u32::try_from(value).ok()).unwrap_or(u32::MAX)
+    value
+        .as_u64()
+        .and_then(|value| u32::try_from(value).ok())
+        .unwrap_or(u32::MAX)
 }

@@ -39,7 +39,9 @@ struct FoundIndex {
 /// that count twice (I2).
 pub async fn inspect(store: &MemoryStore, path: &IndexPath) -> Result<Found, String> {
     let ids = Ids::new(Arc::new(ManualClock::new(0)), Arc::new(SeededRandom::new(0)));
-    let catalog = CasCatalog::open_read_only(Arc::new(store.clone()), ids).await.map_err(text)?;
+    let catalog = CasCatalog::open_read_only(Arc::new(store.clone()), ids)
+        .await
+        .map_err(text)?;
     let bucket = catalog.read_bucket(&path.bucket).await.map_err(text)?.is_some();
     let index = match catalog.read_record(path).await.map_err(text)? {
         Some(record) => Some(open_index(store, record).await?),
@@ -55,14 +57,29 @@ fn text(error: impl Display) -> String {
 }
 
 async fn open_index(store: &MemoryStore, record: IndexRecord) -> Result<FoundIndex, String> {
-    let mut reader = Reader { store, index: record.uuid, reachable: HashSet::new() };
+    let mut reader = Reader {
+        store,
+        index: record.uuid,
+        reachable: HashSet::new(),
+    };
     let manifest = reader.manifest(&record).await?;
     if manifest.wal_base != record.wal_base || manifest.index != record.uuid {
-        return Err(format!("I2: the manifest's base is {}, the record's {}", manifest.wal_base, record.wal_base));
+        return Err(format!(
+            "I2: the manifest's base is {}, the record's {}",
+            manifest.wal_base, record.wal_base
+        ));
     }
-    let once: HashSet<_> = record.wal.iter().map(|entry| entry.id).chain(manifest.folded.iter().copied()).collect();
+    let once: HashSet<_> = record
+        .wal
+        .iter()
+        .map(|entry| entry.id)
+        .chain(manifest.folded.iter().copied())
+        .collect();
     if once.len() != record.wal.len() + manifest.folded.len() {
-        return Err(format!("I2: an entry counts twice: {:?} after {:?}", record.wal, manifest.folded));
+        return Err(format!(
+            "I2: an entry counts twice: {:?} after {:?}",
+            record.wal, manifest.folded
+        ));
     }
     let strays = manifest.dead.keys().filter(|id| manifest.shard(**id).is_none()).count();
     if strays > 0 {
@@ -73,7 +90,12 @@ async fn open_index(store: &MemoryStore, record: IndexRecord) -> Result<FoundInd
         reader.add_shard(&manifest, entry, &mut folded).await?;
     }
     let rows = reader.lay_tail_over(&record, folded.clone()).await?;
-    Ok(FoundIndex { reachable: reader.reachable, record, folded, rows })
+    Ok(FoundIndex {
+        reachable: reader.reachable,
+        record,
+        folded,
+        rows,
+    })
 }
 
 struct Reader<'a> {
@@ -108,13 +130,20 @@ impl Reader<'_> {
                 }
                 let rows = format::decode_dead(&bytes).map_err(|error| format!("I4: {error}"))?;
                 if rows.len() != u64::from(*dead) {
-                    return Err(format!("I4: the deletion vector of {} has {} rows, not {dead}", entry.id, rows.len()));
+                    return Err(format!(
+                        "I4: the deletion vector of {} has {} rows, not {dead}",
+                        entry.id,
+                        rows.len()
+                    ));
                 }
                 rows
             }
         };
         if dead.max().is_some_and(|row| row >= entry.rows) {
-            return Err(format!("I3: {} has {} rows and a dead one beyond: {dead:?}", entry.id, entry.rows));
+            return Err(format!(
+                "I3: {} has {} rows and a dead one beyond: {dead:?}",
+                entry.id, entry.rows
+            ));
         }
         Ok(dead)
     }
@@ -146,7 +175,11 @@ impl Reader<'_> {
         for (row, metadata) in live.into_iter().zip(metadata) {
             let key = shard.key(row);
             if shard.find(key) != Some(row) {
-                return Err(format!("I3: {}'s index leads {key} to {:?}, not {row}", entry.id, shard.find(key)));
+                return Err(format!(
+                    "I3: {}'s index leads {key} to {:?}, not {row}",
+                    entry.id,
+                    shard.find(key)
+                ));
             }
             let version = version_of(key, &floats(shard.vector_bytes(row)), metadata.as_deref())?;
             // I3: the row is the newest version of its key, or it is dead; so two live rows cannot share a key.
@@ -162,7 +195,12 @@ impl Reader<'_> {
             let bytes = self.get(paths::wal(self.index, entry.id)).await?;
             let object = WalObject::decode(bytes).map_err(|error| format!("I4: {error}"))?;
             if object.rows() != entry.rows as usize {
-                return Err(format!("I4: {} has {} rows, the record says {}", entry.id, object.rows(), entry.rows));
+                return Err(format!(
+                    "I4: {} has {} rows, the record says {}",
+                    entry.id,
+                    object.rows(),
+                    entry.rows
+                ));
             }
             for row in 0..object.rows() {
                 let key = object.key(row);
@@ -181,7 +219,12 @@ impl Reader<'_> {
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect()
+    bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|four| f32::from_le_bytes(*four))
+        .collect()
 }
 
 impl Found {
@@ -223,7 +266,12 @@ impl Found {
             let is_list = matches!(paths::parse(name), Some(ObjectKind::Collection(_)));
             !is_list && !found.reachable.contains(name)
         };
-        let garbage: Vec<_> = self.stored.iter().map(|(_, name)| name).filter(|name| is_garbage(name)).collect();
+        let garbage: Vec<_> = self
+            .stored
+            .iter()
+            .map(|(_, name)| name)
+            .filter(|name| is_garbage(name))
+            .collect();
         if !garbage.is_empty() {
             return Err(format!("I5: garbage stays: {garbage:?}"));
         }
@@ -238,7 +286,9 @@ impl FoundIndex {
             return Err(format!("I1, I2: {commits} commits instead of {}", life.commits()));
         }
         differ("I1, I2: rows", &self.rows, life.rows())?;
-        let below = life.rows_at(self.record.wal_base).ok_or("I3: the base lies beyond the last commit")?;
+        let below = life
+            .rows_at(self.record.wal_base)
+            .ok_or("I3: the base lies beyond the last commit")?;
         differ("I3: live rows of the shards", &self.folded, below)
     }
 }

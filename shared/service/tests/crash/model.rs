@@ -22,12 +22,16 @@ pub struct Life {
 impl Life {
     /// A life with nothing written yet.
     pub fn new() -> Self {
-        Self { states: vec![Arc::default()] }
+        Self {
+            states: vec![Arc::default()],
+        }
     }
 
     /// A life whose past nobody knows.
     pub fn of(rows: Rows) -> Self {
-        Self { states: vec![Arc::new(rows)] }
+        Self {
+            states: vec![Arc::new(rows)],
+        }
     }
 
     /// How many writes were committed.
@@ -74,10 +78,14 @@ impl State {
             Step::CreateIndex => next.index = Some(next.index.unwrap_or_else(Life::new)),
             Step::DeleteIndex => next.index = None,
             Step::Put(puts) => {
-                next.index = next.index.map(|life| life.commit(|rows| rows.extend(puts.iter().cloned())));
+                next.index = next
+                    .index
+                    .map(|life| life.commit(|rows| rows.extend(puts.iter().cloned())));
             }
             Step::Delete(keys) => {
-                next.index = next.index.map(|life| life.commit(|rows| rows.retain(|key, _| !keys.contains(key))));
+                next.index = next
+                    .index
+                    .map(|life| life.commit(|rows| rows.retain(|key, _| !keys.contains(key))));
             }
             Step::Read | Step::Advance(_) | Step::Collect | Step::Purge => {}
             Step::Fold(_) | Step::Compact | Step::Work => {}

@@ -45,7 +45,14 @@ pub struct Progress {
 
 impl Progress {
     pub fn new(again: bool) -> Self {
-        Self { at: 0, possible: vec![State::default()], again, in_flight: false, tolerant: false, settling: false }
+        Self {
+            at: 0,
+            possible: vec![State::default()],
+            again,
+            in_flight: false,
+            tolerant: false,
+            settling: false,
+        }
     }
 
     /// The same database, another script.
@@ -62,7 +69,10 @@ impl Progress {
     /// On to the work that follows a script.
     #[must_use]
     pub fn settling(&self) -> Self {
-        Self { settling: true, ..self.rewound() }
+        Self {
+            settling: true,
+            ..self.rewound()
+        }
     }
 
     fn acknowledge(&mut self, step: &Step) {
@@ -148,7 +158,10 @@ fn perform(process: &Process, progress: &Progress, step: &Step) -> Result<Ended,
             json!({"dataType": "float32", "dimension": DIMENSION, "distanceMetric": "euclidean"}),
         ),
         Step::DeleteIndex => (Operation::DeleteIndex, json!({})),
-        Step::Put(rows) => (Operation::PutVectors, put_body(rows.iter().map(|(key, version)| (key.as_str(), *version)))),
+        Step::Put(rows) => (
+            Operation::PutVectors,
+            put_body(rows.iter().map(|(key, version)| (key.as_str(), *version))),
+        ),
         Step::Delete(keys) => (Operation::DeleteVectors, json!({"keys": keys})),
         Step::Read => return process.run(read(process, progress)),
         Step::Advance(seconds) => {
@@ -168,9 +181,7 @@ fn perform(process: &Process, progress: &Progress, step: &Step) -> Result<Ended,
 
 /// A PutVectors request of these keys and versions.
 pub fn put_body<'a>(rows: impl Iterator<Item = (&'a str, u32)>) -> Value {
-    let record = |(key, version)| {
-        json!({"key": key, "data": {"float32": vector(key, version)}, "metadata": metadata(key, version)})
-    };
+    let record = |(key, version)| json!({"key": key, "data": {"float32": vector(key, version)}, "metadata": metadata(key, version)});
     json!({"vectors": rows.map(record).collect::<Vec<_>>()})
 }
 
@@ -191,10 +202,20 @@ async fn index(process: &Process, step: &Step) -> Ended {
     let ctx = process.service.context();
     let path = api::path(INDEX);
     let outcome = match step {
-        Step::Fold(most) => fold::fold_once(ctx, &path, *most).await.map(|_| ()).map_err(|error| error.to_string()),
-        Step::Compact => compact::compact_once(ctx, &path).await.map(|_| ()).map_err(|error| error.to_string()),
+        Step::Fold(most) => fold::fold_once(ctx, &path, *most)
+            .await
+            .map(|_| ())
+            .map_err(|error| error.to_string()),
+        Step::Compact => compact::compact_once(ctx, &path)
+            .await
+            .map(|_| ())
+            .map_err(|error| error.to_string()),
         Step::Collect => collect_all(ctx).await,
-        Step::Purge => Purger::default().run(ctx).await.map(|_| ()).map_err(|error| error.to_string()),
+        Step::Purge => Purger::default()
+            .run(ctx)
+            .await
+            .map(|_| ())
+            .map_err(|error| error.to_string()),
         _ => sweep(ctx, &process.clock, &format!("process {}", process.number)).await,
     };
     match outcome {
@@ -204,8 +225,16 @@ async fn index(process: &Process, step: &Step) -> Ended {
 }
 
 async fn collect_all(ctx: &Arc<Context>) -> Result<(), String> {
-    for (path, uuid) in ctx.ports.catalog.list_all_indexes().await.map_err(|error| error.to_string())? {
-        collect::collect_once(ctx, &path, uuid).await.map_err(|error| error.to_string())?;
+    for (path, uuid) in ctx
+        .ports
+        .catalog
+        .list_all_indexes()
+        .await
+        .map_err(|error| error.to_string())?
+    {
+        collect::collect_once(ctx, &path, uuid)
+            .await
+            .map_err(|error| error.to_string())?;
     }
     Ok(())
 }
@@ -213,7 +242,12 @@ async fn collect_all(ctx: &Arc<Context>) -> Result<(), String> {
 /// What the indexer does about every index with a dirty mark, until there is none; leases run out meanwhile.
 pub async fn sweep(ctx: &Arc<Context>, clock: &ManualClock, holder: &str) -> Result<(), String> {
     for _ in 0..SWEEPS {
-        let dirty = ctx.ports.catalog.list_dirty().await.map_err(|error| error.to_string())?;
+        let dirty = ctx
+            .ports
+            .catalog
+            .list_dirty()
+            .await
+            .map_err(|error| error.to_string())?;
         if dirty.is_empty() {
             return Ok(());
         }
@@ -259,7 +293,7 @@ pub fn check(world: &World, progress: &mut Progress) -> Result<(), String> {
     })
 }
 
-async fn reopen_and_observe(world: &World, state: &State) -> Result<(), String> {
+pub async fn reopen_and_observe(world: &World, state: &State) -> Result<(), String> {
     let ids = Ids::new(Arc::clone(&world.clock) as _, Arc::new(SeededRandom::new(u64::MAX / 3)));
     let (pool, config): (Arc<Pool>, Config) = world.equipment();
     let service = world::open(Arc::new(world.store.snapshot()), ids, pool, config).await;

@@ -90,28 +90,42 @@ pub fn whole_life() -> Vec<Step> {
 /// What every recovery ends with: the ordinary work of an indexer that found the database at rest.
 pub fn settle() -> Vec<Step> {
     use Step::{Advance, Collect, Purge, Work};
-    vec![Advance(100), Work, Advance(10), Collect, Advance(10), Collect, Purge, Advance(10), Collect, Purge]
+    vec![
+        Advance(100),
+        Work,
+        Advance(10),
+        Collect,
+        Advance(10),
+        Collect,
+        Purge,
+        Advance(10),
+        Collect,
+        Purge,
+    ]
 }
 
 /// Rows of the shard whose deletion vector is too large for the manifest.
-const WIDE_ROWS: u32 = 4_700;
-const BATCH: u32 = 500;
+const WIDE_ROWS: u32 = 6_300;
+const BATCH: usize = 500;
 
 fn wide_key(row: u32) -> String {
     format!("row-{row:05}")
 }
 
-fn wide_batches(rows: u32) -> impl Iterator<Item = impl Iterator<Item = String>> {
-    (0..rows.div_ceil(BATCH)).map(move |batch| (batch * BATCH..((batch + 1) * BATCH).min(rows)).map(wide_key))
+fn wide_batches(keep: fn(&u32) -> bool) -> Vec<Vec<String>> {
+    let keys: Vec<String> = (0..WIDE_ROWS).filter(keep).map(wide_key).collect();
+    keys.chunks(BATCH).map(<[String]>::to_vec).collect()
 }
 
 /// One big shard and, in the tail, deletions of most of its rows.
 pub fn wide_prelude() -> Vec<Step> {
     let mut steps = vec![Step::CreateBucket, Step::CreateIndex];
-    steps.extend(wide_batches(WIDE_ROWS).map(|keys| Step::Put(keys.map(|key| (key, 1)).collect())));
+    let puts = wide_batches(|_| true).into_iter();
+    steps.extend(puts.map(|keys| Step::Put(keys.into_iter().map(|key| (key, 1)).collect())));
     steps.push(Step::Fold(64));
-    steps.extend(wide_batches(4_200).map(|keys| Step::Delete(keys.collect())));
-    steps.push(put(2, "row-00001 row-04600"));
+    // Scattered, so that neither runs nor a list of them is short.
+    steps.extend(wide_batches(|row| row % 3 != 0).into_iter().map(Step::Delete));
+    steps.push(put(2, "row-00001 row-00003"));
     steps
 }
 
@@ -121,8 +135,8 @@ pub fn wide_steps() -> Vec<Step> {
     vec![
         Fold(64),
         Read,
-        delete("row-04500"),
-        put(3, "row-04501 row-00002"),
+        delete("row-00006"),
+        put(3, "row-00004 row-00009"),
         Fold(64),
         Advance(10),
         Collect,
@@ -137,7 +151,11 @@ pub fn wide_steps() -> Vec<Step> {
 /// Small enough that a handful of rows goes through everything.
 pub fn config(absorbing: bool) -> Config {
     let mut config = Config {
-        compaction: PolicyConfig { fan_in: 2, dead_fraction: 0.95, ..PolicyConfig::default() },
+        compaction: PolicyConfig {
+            fan_in: 2,
+            dead_fraction: 0.95,
+            ..PolicyConfig::default()
+        },
         ..Config::default()
     };
     if !absorbing {

@@ -105,7 +105,11 @@ pub struct Image {
 impl World {
     /// An empty database.
     pub fn new(config: &Config, pool: &Arc<Pool>) -> Self {
-        let image = Image { store: MemoryStore::new(), now_ms: START_MS, lives: 0 };
+        let image = Image {
+            store: MemoryStore::new(),
+            now_ms: START_MS,
+            lives: 0,
+        };
         Self::restored(&image, config, pool)
     }
 
@@ -124,7 +128,11 @@ impl World {
 
     /// This moment.
     pub fn image(&self) -> Image {
-        Image { store: self.store.snapshot(), now_ms: self.clock.now_ms(), lives: self.lives }
+        Image {
+            store: self.store.snapshot(),
+            now_ms: self.clock.now_ms(),
+            lives: self.lives,
+        }
     }
 
     /// What a process of this world runs with.
@@ -146,14 +154,23 @@ impl World {
     pub fn boot(&mut self) -> Result<Process, Died> {
         self.lives += 1;
         let death = Arc::new(Notify::new());
-        let objects = Arc::new(Mortal { store: self.faults.clone(), death: Arc::clone(&death) });
+        let objects = Arc::new(Mortal {
+            store: self.faults.clone(),
+            death: Arc::clone(&death),
+        });
         let runtime = runtime();
         // Far apart: the generator steps from one seed to the next by addition.
         let seed = self.lives.wrapping_mul(0x0123_4567_89AB_CDEF);
         let ids = Ids::new(Arc::clone(&self.clock) as _, Arc::new(SeededRandom::new(seed)));
         let opened = open(objects, ids, Arc::clone(&self.pool), self.config.clone());
         let service = runtime.block_on(until(&death, opened))?;
-        Ok(Process { runtime, service, clock: Arc::clone(&self.clock), death, number: self.lives })
+        Ok(Process {
+            runtime,
+            service,
+            clock: Arc::clone(&self.clock),
+            death,
+            number: self.lives,
+        })
     }
 }
 
@@ -183,7 +200,10 @@ async fn until<T>(death: &Notify, work: impl Future<Output = T>) -> Result<T, Di
 }
 
 pub fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime")
 }
 
 /// A service over this store, with nothing in memory.
@@ -202,6 +222,10 @@ pub async fn open(objects: Arc<dyn ObjectStore>, ids: Ids, pool: Arc<Pool>, conf
             .unwrap_or_else(|second| panic!("{first}; then {second}")),
     };
     let (doorbell, _rings) = InProcessDoorbell::new();
-    let ports = Ports { objects, catalog: Arc::new(catalog), doorbell: Arc::new(doorbell) };
+    let ports = Ports {
+        objects,
+        catalog: Arc::new(catalog),
+        doorbell: Arc::new(doorbell),
+    };
     Service::new(Context::new(ports, ids, pool, config))
 }
