@@ -10,12 +10,22 @@
 //! | `play` | plays a script and checks what is left |
 //! | `inspect` | the invariants, on the stored objects |
 //! | `api` | the invariants, as a client sees them |
+//! | `paused` | processes that are paused before a commit instead of dying |
 //! | `planted` | mistakes that the checks must find |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    dead_code,
+    missing_docs
+)]
 
 mod crash {
     pub mod api;
     pub mod inspect;
     pub mod model;
+    mod paused;
     mod planted;
     pub mod play;
     pub mod script;

@@ -185,6 +185,8 @@ impl<'a> Publisher<'a> {
         if self.change.keys.is_empty() {
             return Ok(());
         }
+        // A shard that a compaction has taken since is never named again; its rows are searched for in the output.
+        self.found.retain(|shard, _| manifest.shard(*shard).is_some());
         for entry in &manifest.shards {
             let is_input = self.change.inputs.iter().any(|input| input.id == entry.id);
             if is_input || self.found.contains_key(&entry.id) {

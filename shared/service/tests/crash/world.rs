@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,14 +25,56 @@ const START_MS: u64 = 1_767_225_600_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Died;
 
+/// Holds a process at its next swap of a document, before the effect, for as long as others need.
+#[derive(Debug, Default)]
+pub struct Gate {
+    is_closed: AtomicBool,
+    reached: Notify,
+    opened: Notify,
+}
+
+impl Gate {
+    /// The next swap waits.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Until somebody waits.
+    pub async fn reached(&self) {
+        self.reached.notified().await;
+    }
+
+    /// On with the one who waits.
+    pub fn open(&self) {
+        self.opened.notify_one();
+    }
+
+    async fn pass(&self) {
+        if self.is_closed.swap(false, Ordering::SeqCst) {
+            self.reached.notify_one();
+            self.opened.notified().await;
+        }
+    }
+}
+
 /// A process's way to the store: no call of a dead process ever returns.
 #[derive(Debug)]
-struct Mortal {
+pub struct Mortal {
     store: FaultStore,
     death: Arc<Notify>,
+    gate: Arc<Gate>,
 }
 
 impl Mortal {
+    /// The way to this store through that gate.
+    pub fn new(store: FaultStore, gate: &Arc<Gate>) -> Self {
+        Self {
+            store,
+            death: Arc::default(),
+            gate: Arc::clone(gate),
+        }
+    }
+
     async fn live<T>(&self, call: impl Future<Output = T> + Send) -> T {
         let answer = call.await;
         if !self.store.plan().is_dead() {
@@ -78,6 +121,7 @@ impl ObjectStore for Mortal {
     }
 
     async fn replace(&self, name: &ObjectName, bytes: Bytes, expected: &ETag) -> Result<ETag, StoreError> {
+        self.gate.pass().await;
         self.live(self.store.replace(name, bytes, expected)).await
     }
 }
@@ -153,16 +197,13 @@ impl World {
     /// A process opens the store.
     pub fn boot(&mut self) -> Result<Process, Died> {
         self.lives += 1;
-        let death = Arc::new(Notify::new());
-        let objects = Arc::new(Mortal {
-            store: self.faults.clone(),
-            death: Arc::clone(&death),
-        });
+        let mortal = Mortal::new(self.faults.clone(), &Arc::default());
+        let death = Arc::clone(&mortal.death);
         let runtime = runtime();
         // Far apart: the generator steps from one seed to the next by addition.
         let seed = self.lives.wrapping_mul(0x0123_4567_89AB_CDEF);
         let ids = Ids::new(Arc::clone(&self.clock) as _, Arc::new(SeededRandom::new(seed)));
-        let opened = open(objects, ids, Arc::clone(&self.pool), self.config.clone());
+        let opened = open(Arc::new(mortal), ids, Arc::clone(&self.pool), self.config.clone());
         let service = runtime.block_on(until(&death, opened))?;
         Ok(Process {
             runtime,
