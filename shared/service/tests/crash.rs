@@ -82,7 +82,7 @@ impl Scenario {
 
     fn progress(&self, number: u64) -> Progress {
         // Half of the clients send a write of unknown outcome again.
-        let mut progress = Progress::new(number % 2 == 0);
+        let mut progress = Progress::new(number.is_multiple_of(2));
         progress.possible.clone_from(&self.before.possible);
         progress
     }
@@ -252,7 +252,7 @@ fn a_crash_inside_the_recovery_leaves_nothing_to_repair(#[values(When::Before, W
     let random = SeededRandom::new(11);
     let draw = |below: u64| (random.next_u128() % u128::from(below.max(1))) as u64 + 1;
     let side = || {
-        if random.next_u128() % 2 == 0 {
+        if random.next_u128().is_multiple_of(2) {
             When::Before
         } else {
             When::After
