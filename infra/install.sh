@@ -10,7 +10,20 @@ want() { # command, Debian package
   command -v "$1" >/dev/null 2>&1 || packages+=("$2")
 }
 
+# FAISS is built from source with cmake, which looks for BLAS and LAPACK although neither is linked in.
+library() { # library, Debian package
+  case "$(cc -print-file-name="$1" 2>/dev/null)" in
+    /*) ;;
+    *) packages+=("$2") ;;
+  esac
+}
+
 want cc gcc
+want c++ g++
+want cmake cmake
+want make make
+library libblas.so libblas-dev
+library liblapack.so liblapack-dev
 if [ "$need" = test ]; then
   want python3 python3
   want node nodejs

@@ -1,0 +1,55 @@
+//! The centroids of the lists.
+
+use super::{IvfError, Metric, check_lists, check_rows, native};
+
+/// Rounds of k-means. FAISS's own choice for the lists; for codebooks 25 rounds cost twice as much and find no more.
+pub(super) const TRAINING_ROUNDS: u32 = 10;
+
+/// Trained centroids.
+#[derive(Debug, Clone)]
+pub struct Coarse {
+    pub(super) dimension: usize,
+    pub(super) metric: Metric,
+    pub(super) nlist: usize,
+    pub(super) centroids: Vec<f32>,
+}
+
+impl Coarse {
+    /// Trains `nlist` centroids on `sample`, n rows of `dimension` values with n >= `nlist`. For inner products the
+    /// centroids are normalized, as FAISS's own IVF training does.
+    pub fn train(dimension: usize, metric: Metric, nlist: usize, sample: &[f32], seed: u64) -> Result<Self, IvfError> {
+        check_lists(dimension, nlist)?;
+        let rows = check_rows(dimension, sample)?;
+        if rows < nlist {
+            return Err(IvfError::input(format!("{rows} rows cannot train {nlist} lists")));
+        }
+        let clusters = native::Clusters {
+            dimension,
+            count: nlist,
+            metric,
+            rounds: TRAINING_ROUNDS,
+            seed,
+        };
+        Ok(Self {
+            dimension,
+            metric,
+            nlist,
+            centroids: native::cluster(clusters, sample)?,
+        })
+    }
+
+    /// Values in a row.
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// How rows are compared.
+    pub fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    /// Lists.
+    pub fn nlist(&self) -> usize {
+        self.nlist
+    }
+}
