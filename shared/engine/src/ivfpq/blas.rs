@@ -72,6 +72,5 @@ macro_rules! unused {
 }
 
 unused! {
-    dgemm_ dgetrf_ dgetri_ dgesvd_ dsyev_ dgeqrf_ dorgqr_
-    sgelsd_ sgeqrf_ sgesvd_ sgetrf_ sgetri_ sorgqr_ ssyev_ sgemv_
+    dgemm_ dgesvd_ dgetrf_ dgetri_ dsyev_ sgelsd_ sgeqrf_ sgesvd_ sgetrf_ sgetri_ sorgqr_ ssyrk_
 }

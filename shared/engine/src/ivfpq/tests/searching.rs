@@ -3,7 +3,7 @@
 use rand::RngExt;
 
 use super::fixture::*;
-use crate::ivfpq::{Code, Index, IvfError, Metric, Shape};
+use crate::ivfpq::{Index, IvfError, Metric, Shape};
 
 /// Every dimension that is odd in some way, with several m.
 fn odd_shapes() -> Vec<Shape> {
