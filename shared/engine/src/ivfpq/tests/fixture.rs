@@ -95,6 +95,25 @@ pub(super) fn bitmap(rows: usize, keep: impl Fn(u32) -> bool) -> Vec<u8> {
     bits
 }
 
+/// Rows in the middle between two centroids: the last bit decides which is nearer.
+pub(super) fn midpoints(generation: &Generation) -> Vec<f32> {
+    let bytes = generation.to_bytes();
+    let centroids = floats(layout::parse(&bytes).unwrap().centroids);
+    let mut out = Vec::new();
+    for (number, a) in centroids.chunks(generation.shape().dimension).enumerate() {
+        for b in centroids.chunks(a.len()).take(number) {
+            out.extend(a.iter().zip(b).map(|(a, b)| (a + b) / 2.0));
+        }
+    }
+    out
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    let (values, rest) = bytes.as_chunks();
+    assert_eq!(rest.len(), 0);
+    values.iter().map(|&value| f32::from_le_bytes(value)).collect()
+}
+
 /// What FAISS approximates: the distance of the query to each decoded row, and how far FAISS may be off.
 pub(super) struct Reference {
     pub(super) distances: Vec<f64>,
@@ -105,13 +124,7 @@ pub(super) struct Reference {
 pub(super) fn reference(index: &Index, query: &[f32]) -> Reference {
     let bytes = index.to_bytes();
     let parsed = layout::parse(&bytes).unwrap();
-    let floats: Vec<f32> = parsed
-        .codebooks
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&bytes| f32::from_le_bytes(bytes))
-        .collect();
+    let codebooks = floats(parsed.codebooks);
     let Shape {
         dimension,
         metric,
@@ -120,7 +133,7 @@ pub(super) fn reference(index: &Index, query: &[f32]) -> Reference {
     } = index.shape();
     let (m, values) = (code.m(), dimension / code.m());
     let table = |quantizer: usize, codeword: usize| -> f64 {
-        let codeword = &floats[(quantizer * code.codewords() + codeword) * values..][..values];
+        let codeword = &codebooks[(quantizer * code.codewords() + codeword) * values..][..values];
         let pairs = query[quantizer * values..]
             .iter()
             .zip(codeword)

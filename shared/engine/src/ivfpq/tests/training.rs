@@ -47,8 +47,9 @@ fn a_row_is_assigned_and_encoded_alike_in_any_company() {
                 nlist: 70,
                 code,
             };
-            let rows = clustered(900, dimension, 5);
+            let mut rows = clustered(900, dimension, 5);
             let generation = trained(shape, &rows, 1);
+            rows.extend(midpoints(&generation));
             let lists = generation.assign(&rows).unwrap();
             let codes = generation.encode(&rows).unwrap();
             for chunk in [1, 2, 19, 64, 333] {
