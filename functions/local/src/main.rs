@@ -8,10 +8,12 @@
 //! | `server` | `genai-vectors api`: HTTP in front of the service, status endpoints, shutdown |
 //! | `client` | a small signed HTTP client for the tools |
 //! | `import`, `export` | files into an index and back |
+//! | `inspect` | what an index is made of |
 
 mod client;
 mod export;
 mod import;
+mod inspect;
 mod server;
 
 use std::process::ExitCode;
@@ -34,6 +36,8 @@ enum Command {
     Import(Box<import::ImportArgs>),
     /// Write an index to a Parquet file that `import` takes back.
     Export(Box<export::ExportArgs>),
+    /// Show what an index is made of: shards, lists, measured recall, sizes.
+    Inspect(Box<inspect::InspectArgs>),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         Command::Api(args) => server::run(*args),
         Command::Import(args) => import::run(*args).map_err(|error| error.to_string()),
         Command::Export(args) => export::run(*args).map_err(|error| error.to_string()),
+        Command::Inspect(args) => inspect::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

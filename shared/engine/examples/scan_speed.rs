@@ -68,6 +68,8 @@ fn measure(pool: &Pool, shard: &Shard, query: &[f32], bytes: f64, rounds: u32) {
                     k,
                     after: None,
                     filter: None,
+                    reach: k,
+                    tuning: engine::SearchTuning::default(),
                 };
                 times.push(time(pool, || {
                     search(&request, &views, &[], pool).expect("a search").hits.len()
@@ -230,6 +232,7 @@ fn shard(rows: u32, dimension: u32) -> Shard {
         fst,
         attributes: encoded.attributes,
         head: encoded.head,
+        index: None,
     };
     let start = Instant::now();
     let shard = Shard::open(&entry, bytes).expect("a valid shard");

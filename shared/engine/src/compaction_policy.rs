@@ -5,8 +5,14 @@
 //! log4(rows) times, and at most `fan_in - 1` shards stay per tier, plus the full ones. A shard with too many dead rows is
 //! rewritten alone: it costs at most three live rows for each dead one that made it due.
 //!
+//! Flat shards are scanned whole by every query, so they are merged into a shard with an index as soon as their live
+//! rows together reach [`PolicyConfig::flat_threshold`]. Once nothing has been written for a while (*settled*), shards
+//! are merged further, as long as no row is rewritten for the sake of less than a quarter of its shard's rows: fewer
+//! shards answer faster.
+//!
 //! Folds absorb what is small beside them, so that a trickle of tiny folds does not leave a trail of tiny shards:
-//! bounded by the fold's own bytes, and never more than a small constant beyond.
+//! bounded by the fold's own bytes, and never more than a small constant beyond. Flat shards are either small enough to
+//! be absorbed or large enough to wait for an index, so that a fold never takes away what is being indexed.
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +23,10 @@ use model::ShardId;
 pub const TIER_RATIO: u64 = 4;
 /// The lowest tier holds shards of fewer live rows than this.
 pub const LOWEST_TIER_ROWS: u64 = 256;
+
+/// Flat shards of fewer live rows than this share of [`PolicyConfig::flat_threshold`] are absorbed by folds, larger
+/// ones get an index.
+const ABSORBED_SHARE: u64 = 8;
 
 /// What the policy knows of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +39,8 @@ pub struct ShardStat {
     pub dead: u64,
     /// The length of its files.
     pub bytes: u64,
+    /// It has no index: every query scans it.
+    pub is_flat: bool,
 }
 
 impl ShardStat {
@@ -53,6 +65,8 @@ impl ShardStat {
 /// The policy's numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PolicyConfig {
+    /// Flat shards are merged when they have this many live rows together.
+    pub flat_threshold: u64,
     /// A tier with this many shards is merged (at least 2).
     pub fan_in: usize,
     /// At most this many shards go into one merge.
@@ -72,6 +86,7 @@ pub struct PolicyConfig {
 impl Default for PolicyConfig {
     fn default() -> Self {
         Self {
+            flat_threshold: 20_000,
             fan_in: 4,
             max_inputs: 10,
             dead_fraction: 0.25,
@@ -90,11 +105,36 @@ pub struct Compaction {
     pub inputs: Vec<ShardId>,
 }
 
-/// The next compaction, if one is due. Plan again after it: one merge may make another due.
-pub fn plan(shards: &[ShardStat], config: &PolicyConfig) -> Option<Compaction> {
-    let mut by_size: Vec<&ShardStat> = shards.iter().collect();
-    by_size.sort_by_key(|shard| (shard.live(), shard.id));
-    let merge = by_size
+/// The next compaction, if one is due. Plan again after it: one merge may make another due. `settled`: nothing has
+/// been written for a while.
+pub fn plan(shards: &[ShardStat], config: &PolicyConfig, settled: bool) -> Option<Compaction> {
+    let inputs = flat_shards(shards, config)
+        .or_else(|| full_tier(shards, config))
+        .or_else(|| too_dead(shards, config))
+        .or_else(|| settled.then(|| small_beside(shards, config)).flatten());
+    inputs.map(|inputs| Compaction { inputs })
+}
+
+/// Flat shards that together are large enough for an index; the largest first when they do not all fit.
+fn flat_shards(shards: &[ShardStat], config: &PolicyConfig) -> Option<Vec<ShardId>> {
+    let waits = |shard: &&ShardStat| shard.is_flat && shard.live() >= config.flat_threshold / ABSORBED_SHARE;
+    let mut flat: Vec<&ShardStat> = shards.iter().filter(waits).collect();
+    flat.sort_by_key(|shard| (std::cmp::Reverse(shard.live()), shard.id));
+    let chosen = fitting(
+        flat.iter().copied(),
+        config.max_output_rows,
+        config.max_output_bytes,
+        config.max_inputs,
+    );
+    let is_chosen = |shard: &&&ShardStat| chosen.contains(&shard.id);
+    let live: u64 = flat.iter().filter(is_chosen).map(|shard| shard.live()).sum();
+    (!chosen.is_empty() && live >= config.flat_threshold).then_some(chosen)
+}
+
+/// The lowest tier that is full, its smallest shards first.
+fn full_tier(shards: &[ShardStat], config: &PolicyConfig) -> Option<Vec<ShardId>> {
+    let by_size = by_size(shards);
+    by_size
         .chunk_by(|left, right| left.tier() == right.tier())
         .find_map(|tier| {
             let fitting = fitting(
@@ -104,21 +144,47 @@ pub fn plan(shards: &[ShardStat], config: &PolicyConfig) -> Option<Compaction> {
                 config.max_inputs,
             );
             (tier.len() >= config.fan_in.max(2) && fitting.len() > 1).then_some(fitting)
-        });
-    let rewrite = || {
-        let most_dead = shards
-            .iter()
-            .filter(|shard| too_dead(shard, config))
-            .max_by_key(|shard| (shard.dead, shard.id));
-        most_dead.map(|shard| vec![shard.id])
-    };
-    merge.or_else(rewrite).map(|inputs| Compaction { inputs })
+        })
+}
+
+/// The shard with the most dead rows, if they are too many.
+fn too_dead(shards: &[ShardStat], config: &PolicyConfig) -> Option<Vec<ShardId>> {
+    let too_dead = |shard: &&ShardStat| shard.dead as f64 > shard.rows as f64 * config.dead_fraction;
+    let most_dead = shards.iter().filter(too_dead).max_by_key(|shard| (shard.dead, shard.id));
+    most_dead.map(|shard| vec![shard.id])
+}
+
+/// The smallest shards, as many as possible, none of them larger than [`TIER_RATIO`] times the smaller ones together.
+fn small_beside(shards: &[ShardStat], config: &PolicyConfig) -> Option<Vec<ShardId>> {
+    let by_size = by_size(shards);
+    let fitting = fitting(
+        by_size.iter().copied(),
+        config.max_output_rows,
+        config.max_output_bytes,
+        config.max_inputs,
+    );
+    let mut smaller = 0_u64;
+    let mut count = 0;
+    for (number, shard) in by_size.iter().take(fitting.len()).enumerate() {
+        if number > 0 && shard.live() <= smaller.saturating_mul(TIER_RATIO) {
+            count = number + 1;
+        }
+        smaller = smaller.saturating_add(shard.live());
+    }
+    (count > 1).then(|| fitting.into_iter().take(count).collect())
+}
+
+fn by_size(shards: &[ShardStat]) -> Vec<&ShardStat> {
+    let mut by_size: Vec<&ShardStat> = shards.iter().collect();
+    by_size.sort_by_key(|shard| (shard.live(), shard.id));
+    by_size
 }
 
 /// Which flat shards a fold of `fold_rows` rows and `fold_bytes` bytes should take in: the smallest ones, as long as
-/// all of them together stay small beside the fold. `shards` are those that may be absorbed: flat ones only.
+/// all of them together stay small beside the fold.
 pub fn absorb(fold_rows: u64, fold_bytes: u64, shards: &[ShardStat], config: &PolicyConfig) -> Vec<ShardId> {
-    let mut by_size: Vec<&ShardStat> = shards.iter().collect();
+    let absorbed = |shard: &&ShardStat| shard.is_flat && shard.live() < config.flat_threshold / ABSORBED_SHARE;
+    let mut by_size: Vec<&ShardStat> = shards.iter().filter(absorbed).collect();
     by_size.sort_by_key(|shard| (shard.live_bytes(), shard.id));
     let budget = fold_bytes
         .saturating_mul(config.absorb_ratio)
@@ -138,8 +204,4 @@ fn fitting<'a>(shards: impl Iterator<Item = &'a ShardStat>, rows: u64, bytes: u6
         total_rows <= rows && total_bytes <= bytes
     });
     within.map(|shard| shard.id).collect()
-}
-
-fn too_dead(shard: &ShardStat, config: &PolicyConfig) -> bool {
-    shard.dead as f64 > shard.rows as f64 * config.dead_fraction
 }

@@ -25,6 +25,10 @@ pub enum EngineError {
         /// What it is.
         actual: usize,
     },
+    /// FAISS refused or failed.
+    #[cfg(feature = "ivfpq")]
+    #[error("faiss: {0}")]
+    Faiss(#[from] crate::ivfpq::IvfError),
     /// Parts that contradict each other although each is well-formed.
     #[error("{what}")]
     Corrupt {

@@ -29,6 +29,18 @@ pub struct ShardBytes {
     pub attributes: Bytes,
     /// `head.json`
     pub head: Bytes,
+    /// `index.faiss`; `None` for a flat shard.
+    pub index: Option<Bytes>,
+}
+
+/// The search structure of a shard that is not flat.
+#[cfg(feature = "ivfpq")]
+#[derive(Debug)]
+pub struct Searchable {
+    /// FAISS's index; its ids are row numbers.
+    pub index: crate::ivfpq::Index,
+    /// How it sees vectors.
+    pub space: crate::ivf::Space,
 }
 
 /// An opened shard. No accessor panics: a row beyond the last one has an empty key and an empty vector.
@@ -40,19 +52,23 @@ pub struct Shard {
     keys: KeysFile,
     index: KeyIndex,
     attributes: Attributes,
+    #[cfg(feature = "ivfpq")]
+    ivf: Option<Searchable>,
     size_bytes: u64,
 }
 
 impl Shard {
     /// Verifies every file against the manifest's sizes and CRC32Cs (S4) and reads their headers. Call it on the
-    /// [`crate::Pool`]: it uses idle threads for big files.
+    /// [`crate::Pool`]: it uses idle threads for big files. Without the feature `ivfpq` every shard is searched as if
+    /// it were flat.
     ///
     /// # Errors
     /// Names the file that is not what the manifest says, or that contradicts the others.
     pub fn open(entry: &ShardEntry, bytes: ShardBytes) -> Result<Self, EngineError> {
         let shard = entry.id;
-        let opened = verify_all(entry, &bytes).and_then(|()| Self::read(entry, bytes));
+        let opened = verify_all(entry, &bytes).and_then(|()| Self::read(entry, &bytes));
         let opened = opened.map_err(|source| EngineError::Shard { shard, source })?;
+        let opened = opened.with_index(bytes.index.as_deref())?;
         let rows = [
             opened.head.rows,
             opened.rows.rows(),
@@ -69,17 +85,56 @@ impl Shard {
         Ok(opened)
     }
 
-    fn read(entry: &ShardEntry, bytes: ShardBytes) -> Result<Self, FormatError> {
+    fn read(entry: &ShardEntry, bytes: &ShardBytes) -> Result<Self, FormatError> {
         let head = ShardHead::decode(&bytes.head)?;
         Ok(Self {
             id: entry.id,
-            rows: RowsFile::open(bytes.rows, &head)?,
-            keys: KeysFile::open(bytes.keys)?,
-            index: KeyIndex::open(bytes.fst)?,
-            attributes: Attributes::open(bytes.attributes)?,
+            rows: RowsFile::open(bytes.rows.clone(), &head)?,
+            keys: KeysFile::open(bytes.keys.clone())?,
+            index: KeyIndex::open(bytes.fst.clone())?,
+            attributes: Attributes::open(bytes.attributes.clone())?,
+            #[cfg(feature = "ivfpq")]
+            ivf: None,
             size_bytes: entry.files.size(),
             head,
         })
+    }
+
+    /// Hands the verified bytes of `index.faiss` to FAISS, which copies them.
+    #[cfg(feature = "ivfpq")]
+    fn with_index(mut self, index: Option<&[u8]>) -> Result<Self, EngineError> {
+        let (Some(head), Some(index)) = (&self.head.ivf, index) else {
+            return Ok(self);
+        };
+        let dimension = head.dimension as usize;
+        let expected = crate::ivfpq::Expected {
+            dimension,
+            metric: crate::ivf::train::metric(head.metric),
+            nlist: head.nlist(),
+            rows: self.head.rows,
+        };
+        let corrupt = |what: String| EngineError::Shard {
+            shard: self.id,
+            source: FormatError::corrupt(FileKind::Index, what),
+        };
+        let index = crate::ivfpq::Index::open(index, &expected).map_err(|error| corrupt(error.to_string()))?;
+        if index.list_starts() != head.list_starts {
+            return Err(corrupt("its lists are not those of the head".to_owned()));
+        }
+        let space = crate::ivf::Space::new(head.metric, self.head.dimension.get(), dimension, head.exponent);
+        self.ivf = Some(Searchable { index, space });
+        Ok(self)
+    }
+
+    #[cfg(not(feature = "ivfpq"))]
+    fn with_index(self, _: Option<&[u8]>) -> Result<Self, EngineError> {
+        Ok(self)
+    }
+
+    /// The search structure; `None` for a flat shard.
+    #[cfg(feature = "ivfpq")]
+    pub fn ivf(&self) -> Option<&Searchable> {
+        self.ivf.as_ref()
     }
 
     /// Its id.
@@ -168,7 +223,15 @@ fn verify_all(entry: &ShardEntry, bytes: &ShardBytes) -> Result<(), FormatError>
     ];
     files
         .into_iter()
-        .try_for_each(|(file, entry, bytes)| verify(file, entry, bytes))
+        .try_for_each(|(file, entry, bytes)| verify(file, entry, bytes))?;
+    match (&entry.files.index, &bytes.index) {
+        (Some(entry), Some(bytes)) => verify(FileKind::Index, entry, bytes),
+        (None, None) => Ok(()),
+        _ => Err(FormatError::corrupt(
+            FileKind::Index,
+            "given for a flat shard, or missing for another",
+        )),
+    }
 }
 
 fn verify(file: FileKind, entry: &FileEntry, bytes: &[u8]) -> Result<(), FormatError> {

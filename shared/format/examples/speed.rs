@@ -50,10 +50,10 @@ fn main() {
     let plain: Vec<ShardRow> = (0..ROWS).map(|i| row(i, false)).collect();
     let full: Vec<ShardRow> = (0..ROWS).map(|i| row(i, true)).collect();
     timed("encode_shard 350k x 100, no metadata", || {
-        encode_shard(dimension, &[], &plain).unwrap()
+        encode_shard(dimension, &[], &plain, None).unwrap()
     });
     let (shard, _) = timed("encode_shard 350k x 100, 5 metadata fields", || {
-        encode_shard(dimension, &["text".to_owned()], &full).unwrap()
+        encode_shard(dimension, &["text".to_owned()], &full, None).unwrap()
     });
     println!(
         "   rows {} keys {} fst {} attributes {} head {}",

@@ -113,7 +113,8 @@ pub enum FormatError {
 }
 
 impl FormatError {
-    pub(crate) fn corrupt(file: FileKind, what: impl fmt::Display) -> Self {
+    /// A file that contradicts itself or its neighbours.
+    pub fn corrupt(file: FileKind, what: impl fmt::Display) -> Self {
         Self::Corrupt {
             file,
             what: what.to_string(),

@@ -42,12 +42,13 @@ pub use dead::{decode_dead, encode_dead};
 pub use error::{FileKind, FormatError};
 pub use gc::{COLLECTION_SCHEMA, CollectionList};
 pub use manifest::{
-    DEAD_INLINE_BYTES, DeadRef, FOLDED_KEPT, HeadSummary, MANIFEST_SCHEMA, Manifest, PARENTS_KEPT, ShardEntry,
-    ShardFiles, TrainRef,
+    DEAD_INLINE_BYTES, DeadRef, FOLDED_KEPT, HeadSummary, IvfSummary, MANIFEST_SCHEMA, Manifest, PARENTS_KEPT,
+    ShardEntry, ShardFiles, TrainRef,
 };
 pub use record::{IndexRecord, Lease, ManifestRef, RECORD_SCHEMA, WAL_ENTRY_BYTES, WalEntry};
 pub use shard::{
-    Attributes, EncodedShard, KeyIndex, KeyRange, KeysFile, RowsFile, ShardHead, ShardRow, encode_shard, key_hash,
+    Attributes, EncodedIvf, EncodedShard, IvfCode, IvfCodeKind, IvfHead, KeyIndex, KeyRange, KeysFile, RecallCurve,
+    RecallPoint, RowsFile, ShardHead, ShardRow, encode_shard, key_hash,
 };
 pub use tombstone::{TOMBSTONE_SCHEMA, Tombstone};
 pub use wal::{WalObject, WalWriter};

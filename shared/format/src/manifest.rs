@@ -62,6 +62,19 @@ pub struct HeadSummary {
     pub metadata_bytes: u64,
 }
 
+/// What the manifest says of a shard's `index.faiss`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IvfSummary {
+    /// The training generation.
+    pub generation: TrainId,
+    /// Its lists.
+    pub nlist: u32,
+    /// Measured recall@10 at the operating point that the builder would choose, in parts of 10,000.
+    pub recall10: u32,
+    /// The same for recall@100.
+    pub recall100: u32,
+}
+
 /// One shard of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardEntry {
@@ -79,6 +92,9 @@ pub struct ShardEntry {
     pub max_key: String,
     /// Totals.
     pub head: HeadSummary,
+    /// Present exactly when `files.index` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ivf: Option<IvfSummary>,
 }
 
 /// The whole dead set of one shard: inside the manifest, or an object of its own.
@@ -153,6 +169,12 @@ pub struct TrainRef {
     pub size: u64,
     /// CRC32C of all its bytes.
     pub crc32c: u32,
+    /// Live rows of the index when it was trained.
+    #[serde(default)]
+    pub rows: u64,
+    /// Euclidean: FAISS sees each value times two to this power; else 0.
+    #[serde(default)]
+    pub exponent: i32,
 }
 
 /// The manifest.
@@ -273,6 +295,9 @@ impl Manifest {
         for shard in &self.shards {
             if rows.insert(shard.id, u64::from(shard.rows)).is_some() {
                 return wrong(format!("shard {} is listed twice", shard.id));
+            }
+            if shard.ivf.is_some() != shard.files.index.is_some() {
+                return wrong(format!("shard {} has index.faiss without its summary, or the reverse", shard.id));
             }
         }
         for (shard, dead) in &self.dead {

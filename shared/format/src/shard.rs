@@ -14,8 +14,10 @@ mod rows_parquet;
 mod tests;
 
 pub use attributes::Attributes;
-pub use encode::{EncodedShard, ShardRow, encode_shard};
-pub use head::{MetadataPages, ShardHead, VectorPages};
+pub use encode::{EncodedIvf, EncodedShard, ShardRow, encode_shard};
+pub use head::{
+    IvfCode, IvfCodeKind, IvfHead, MetadataPages, RecallCurve, RecallPoint, ShardHead, VectorPages,
+};
 pub use key_filter::key_hash;
 pub use key_index::{KeyIndex, KeyRange};
 pub use keys::KeysFile;

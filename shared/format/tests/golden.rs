@@ -18,9 +18,13 @@ use model::{Filter, Metadata, Strictness};
 type Decode = fn(Bytes) -> Result<(), FormatError>;
 
 /// The files that carry their own checksum, and what reads them.
-const SEALED: [(&str, FileKind, Decode); 11] = [
+const SEALED: [(&str, FileKind, Decode); 13] = [
     ("wal.arrow", FileKind::Wal, |bytes| WalObject::decode(bytes).map(drop)),
     ("head.json", FileKind::Head, |bytes| ShardHead::decode(&bytes).map(drop)),
+    ("head-ivf.json", FileKind::Head, |bytes| ShardHead::decode(&bytes).map(drop)),
+    ("manifest-ivf.json", FileKind::Manifest, |bytes| {
+        Manifest::decode(&bytes).map(drop)
+    }),
     ("dead.roaring", FileKind::Dead, |bytes| decode_dead(&bytes).map(drop)),
     ("manifest.json", FileKind::Manifest, |bytes| {
         Manifest::decode(&bytes).map(drop)
@@ -115,6 +119,18 @@ fn the_shard_is_read() {
 }
 
 #[test]
+fn lists_that_do_not_cover_the_rows_are_refused() {
+    for starts in [vec![], vec![0], vec![0, 5], vec![1, 6], vec![0, 4, 3, 6]] {
+        let mut head = fixture::ivf_head();
+        if let Some(ivf) = &mut head.ivf {
+            ivf.list_starts = starts.clone();
+        }
+        let stored = head.encode().unwrap();
+        assert!(ShardHead::decode(&stored).is_err(), "{starts:?}");
+    }
+}
+
+#[test]
 fn the_attributes_are_read() {
     let attributes = Attributes::open(golden("attributes.bin")).unwrap();
     assert_eq!(attributes.keys().collect::<Vec<_>>(), ["", "genre", "seen", "year"]);
@@ -148,6 +164,11 @@ fn the_attributes_are_read() {
 #[test]
 fn the_documents_are_read() {
     assert_eq!(Manifest::decode(&golden("manifest.json")).unwrap(), fixture::manifest());
+    assert_eq!(
+        Manifest::decode(&golden("manifest-ivf.json")).unwrap(),
+        fixture::ivf_manifest()
+    );
+    assert_eq!(ShardHead::decode(&golden("head-ivf.json")).unwrap(), fixture::ivf_head());
     assert_eq!(decode_dead(&golden("dead.roaring")).unwrap(), fixture::dead());
     let record = golden("record.json");
     assert_eq!(

@@ -20,6 +20,15 @@ pub struct Config {
     pub fold: FoldConfig,
     /// When shards are merged.
     pub compaction: engine::compaction_policy::PolicyConfig,
+    /// Shards are merged further once nothing has been folded for this long.
+    pub settle: Duration,
+    /// How shards with an index are built.
+    pub ivf: engine::IvfConfig,
+    /// How they are searched.
+    pub search: engine::SearchTuning,
+    /// Share of queries, 0 to 1, that are run again exactly in the background to measure recall. For resident
+    /// processes only: a function is frozen once it has answered.
+    pub recall_sample: f64,
     /// When unreachable objects are deleted.
     pub collection: CollectionConfig,
     /// Memory bounds of the caches of immutable things.
@@ -40,6 +49,10 @@ impl Default for Config {
             write: WriteConfig::default(),
             fold: FoldConfig::default(),
             compaction: engine::compaction_policy::PolicyConfig::default(),
+            settle: Duration::from_secs(10),
+            ivf: engine::IvfConfig::default(),
+            search: engine::SearchTuning::default(),
+            recall_sample: 0.0,
             collection: CollectionConfig::default(),
             cache: CacheConfig::default(),
             answer: AnswerConfig::default(),

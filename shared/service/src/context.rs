@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engine::pool::Pool;
 use model::Ids;
 use storage::{Catalog, Doorbell, ObjectStore};
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::metrics::ServiceMetrics;
@@ -37,6 +38,8 @@ pub struct Context {
     pub metrics: Arc<ServiceMetrics>,
     /// Caches of immutable things: never stale, bounded by `config.cache`.
     pub(crate) reads: ReadCaches,
+    /// One live measurement of recall at a time.
+    pub(crate) recall_permit: Semaphore,
     /// The per-index groups of concurrent writes.
     pub(crate) writes: WriteGroups,
 }
@@ -54,6 +57,7 @@ impl Context {
             config,
             metrics: Arc::new(ServiceMetrics::default()),
             reads,
+            recall_permit: Semaphore::new(1),
             writes,
         }
     }

@@ -17,12 +17,14 @@
 //! | `write` | the write commit: grouping, WAL object, conditional append |
 //! | [`query`] | the read protocol: snapshot, tail, search, pages |
 //! | [`indexing`] | fold, compaction, collection, sweep, the runner |
+//! | [`inspect`] | what one index is made of, for its operator |
 //! | [`status`] | what the status endpoints show of every index |
 
 pub mod config;
 pub mod context;
 pub mod errors;
 pub mod indexing;
+pub mod inspect;
 pub mod metrics;
 mod ops;
 pub mod query;

@@ -45,10 +45,56 @@ pub struct ServiceMetrics {
     pub compacted_rows: Counter,
     /// Compactions that failed or were dropped.
     pub compaction_failures: Counter,
+    /// Training generations that were made.
+    pub trainings: Counter,
     /// Objects that collections deleted.
     pub collected_objects: Counter,
+    /// How queries were searched.
+    pub plans: PlanMetrics,
+    /// What live recall has measured.
+    pub recall: RecallMetrics,
     /// Reads answered by a cache of immutable objects.
     pub cache_hits: Counter,
     /// Reads that had to ask the object store.
     pub cache_misses: Counter,
+}
+
+/// Sums over the plans of all queries.
+#[derive(Debug, Default)]
+pub struct PlanMetrics {
+    /// Queries that scanned everything they looked at.
+    pub exact: Counter,
+    /// Queries that asked the index of some shard.
+    pub indexed: Counter,
+    /// Lists that they visited.
+    pub lists: Counter,
+    /// Candidates that they compared exactly.
+    pub candidates: Counter,
+    /// Shards whose index found too little and that were scanned after all.
+    pub fallbacks: Counter,
+    /// Queries with a filter.
+    pub filtered: Counter,
+}
+
+impl PlanMetrics {
+    /// Counts one query.
+    pub fn note(&self, plan: &engine::PlanSummary) {
+        let queries = if plan.indexed_shards > 0 { &self.indexed } else { &self.exact };
+        queries.add(1);
+        self.lists.add(plan.lists as u64);
+        self.candidates.add(plan.candidates);
+        self.fallbacks.add(plan.fallbacks as u64);
+        self.filtered.add(u64::from(plan.filter_selected.is_some()));
+    }
+}
+
+/// Queries that were run again exactly.
+#[derive(Debug, Default)]
+pub struct RecallMetrics {
+    /// How many.
+    pub samples: Counter,
+    /// Answers that the exact runs gave.
+    pub wanted: Counter,
+    /// How many of them the queries had given.
+    pub found: Counter,
 }

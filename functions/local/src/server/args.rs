@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::tuning::EngineArgs;
+
 /// Flags of `genai-vectors api`; each may come from the environment.
 #[derive(Debug, Args)]
 pub(crate) struct ApiArgs {
@@ -53,6 +55,8 @@ pub(crate) struct ApiArgs {
     pub(crate) request_memory_mib: u32,
     #[command(flatten)]
     pub(crate) indexing: IndexingArgs,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
 }
 
 /// Tuning of the indexer; the defaults suit most.

@@ -157,6 +157,32 @@ fn register_service(registry: &mut Registry, metrics: &ServiceMetrics) {
             "Compactions that failed or were dropped",
             metrics.compaction_failures.get(),
         ),
+        ("trainings", "Training generations made", metrics.trainings.get()),
+        (
+            "queries_exact",
+            "Queries that scanned everything they looked at",
+            metrics.plans.exact.get(),
+        ),
+        (
+            "queries_indexed",
+            "Queries that asked the index of some shard",
+            metrics.plans.indexed.get(),
+        ),
+        (
+            "query_fallbacks",
+            "Shards scanned after their index had found too little",
+            metrics.plans.fallbacks.get(),
+        ),
+        (
+            "recall_wanted",
+            "Answers of queries that were run again exactly",
+            metrics.recall.wanted.get(),
+        ),
+        (
+            "recall_found",
+            "How many of these the queries had given",
+            metrics.recall.found.get(),
+        ),
         (
             "collected_objects",
             "Objects that collections deleted",

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `args` | flags and environment |
+//! | `tuning` | flags of the search engine |
 //! | `startup` | what is opened and refused before the first request; the banner |
 //! | `http` | one request: route, memory budget, body, signature, service, answer |
 //! | `body` | reading a body: bounded in bytes and time |
@@ -21,6 +22,7 @@ mod metrics;
 mod process;
 mod startup;
 mod status;
+mod tuning;
 
 pub(crate) use args::ApiArgs;
 

@@ -116,6 +116,7 @@ fn config(args: &ApiArgs) -> Config {
     if let Some(seconds) = indexing.collect_interval_s {
         config.collection.interval = Duration::from_secs(seconds);
     }
+    args.engine.apply(&mut config);
     config
 }
 

@@ -6,6 +6,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 use model::ApiError;
 use serde_json::{Value, json};
+use service::metrics::ServiceMetrics;
 use service::status::{self, IndexStatus};
 use wire::Route;
 
@@ -70,7 +71,18 @@ fn stats(server: &Server, indexes: &[IndexStatus]) -> Value {
             "compactions": metrics.compactions.get(),
             "compactedRows": metrics.compacted_rows.get(),
             "compactionFailures": metrics.compaction_failures.get(),
+            "trainings": metrics.trainings.get(),
             "collectedObjects": metrics.collected_objects.get(),
+        },
+        "queries": {
+            "exact": metrics.plans.exact.get(),
+            "indexed": metrics.plans.indexed.get(),
+            "filtered": metrics.plans.filtered.get(),
+            "lists": metrics.plans.lists.get(),
+            "candidates": metrics.plans.candidates.get(),
+            "fallbacks": metrics.plans.fallbacks.get(),
+            "scannedRows": metrics.scanned_rows.get(),
+            "liveRecall": live_recall(metrics),
         },
         "caches": {
             "hits": metrics.cache_hits.get(),
@@ -83,6 +95,13 @@ fn stats(server: &Server, indexes: &[IndexStatus]) -> Value {
             "threads": context.pool.threads(),
         },
     })
+}
+
+/// Measured on a sample of queries; null before the first one.
+fn live_recall(metrics: &ServiceMetrics) -> Value {
+    let wanted = metrics.recall.wanted.get();
+    let recall = (wanted > 0).then(|| metrics.recall.found.get() as f64 / wanted as f64);
+    json!({"samples": metrics.recall.samples.get(), "recall": recall})
 }
 
 fn index_stats(status: &IndexStatus) -> Value {

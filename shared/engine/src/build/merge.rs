@@ -7,6 +7,11 @@ use roaring::RoaringBitmap;
 
 use super::{RowMap, ShardBuilder, encode};
 use crate::error::EngineError;
+#[cfg(feature = "ivfpq")]
+use crate::ivf::{
+    IvfConfig, TrainedGeneration,
+    assemble::{Assembled, Quality, arrange, assemble},
+};
 use crate::shard::Shard;
 
 /// One shard to merge.
@@ -25,17 +30,36 @@ pub struct Merged {
     pub shard: Option<EncodedShard>,
     /// For each source, in order, where its rows went.
     pub maps: Vec<RowMap>,
+    /// How well the shard can be searched by its index; `None` for a flat one.
+    #[cfg(feature = "ivfpq")]
+    pub quality: Option<Quality>,
+}
+
+/// What a merge needs to give its shard an `index.faiss`.
+#[cfg(feature = "ivfpq")]
+#[derive(Debug, Clone, Copy)]
+pub struct IvfBuild<'a> {
+    /// Coarse quantizer and codebooks.
+    pub generation: &'a TrainedGeneration,
+    /// Batch size, and how recall is measured.
+    pub config: &'a IvfConfig,
+}
+
+/// Where a row comes from: the number of the merged shard (one past the last: it is new), and its row there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) source: u32,
+    pub(crate) row: u32,
 }
 
 /// A row to come, known by its key.
 struct Slot<'a> {
     key: &'a str,
-    source: u32,
-    row: u32,
+    origin: Origin,
 }
 
 /// Merges the live rows of `sources` with `newer` rows, which replace source rows of the same key (a fold that absorbs
-/// small shards; a plain compaction has none). Call it on the [`crate::Pool`].
+/// small shards; a plain compaction has none), to a flat shard. Call it on the [`crate::Pool`].
 ///
 /// Memory: vectors and keys stay where they are (memory maps, the builder); the metadata texts of all live rows are
 /// decoded, plus 90 bytes a row, plus what the encoder needs (about the output's bytes). The same input gives the same
@@ -50,46 +74,110 @@ pub fn merge(
     newer: Option<&ShardBuilder>,
 ) -> Result<Merged, EngineError> {
     check_dimensions(config, sources, newer)?;
-    let live = sources.iter().map(live_rows).collect::<Vec<_>>();
-    let metadata = sources
-        .par_iter()
-        .zip(&live)
-        .map(|(source, rows)| source.shard.metadata(rows));
-    let metadata = metadata.collect::<Result<Vec<_>, _>>()?;
+    let texts = Texts::read(sources)?;
     let newer: Vec<ShardRow<'_>> = newer.into_iter().flat_map(ShardBuilder::iter).collect();
+    let (rows, origins) = in_key_order(sources, &texts, &newer)?;
+    Ok(Merged {
+        shard: encode(config, &rows, None)?,
+        maps: maps(sources, &origins),
+        #[cfg(feature = "ivfpq")]
+        quality: None,
+    })
+}
 
-    let slots = slots_in_key_order(sources, &live, &newer)?;
-    let mut maps: Vec<RowMap> = sources.iter().map(|source| RowMap::new(source.shard.rows())).collect();
-    let mut rows = Vec::with_capacity(slots.len());
-    for (new_row, slot) in (0_u32..).zip(&slots) {
-        let row = match sources.get(slot.source as usize) {
-            None => newer.get(slot.row as usize).copied(),
-            Some(source) => {
-                let place = slot.source as usize;
-                if let Some(map) = maps.get_mut(place) {
-                    map.set(slot.row, new_row);
-                }
-                let number = live.get(place).and_then(|rows| rows.binary_search(&slot.row).ok());
-                let text = metadata
-                    .get(place)
-                    .zip(number)
-                    .and_then(|(texts, number)| texts.get(number));
-                let vector = source.shard.vector_bytes(slot.row);
-                text.map(|text| ShardRow {
-                    key: slot.key,
-                    vector,
-                    metadata: text.as_deref(),
-                })
-            }
-        };
-        rows.extend(row);
+/// [`merge`] to a shard with an `index.faiss`. Rows of sources of the same generation keep their codes.
+///
+/// Memory: as [`merge`], plus three times the codes, plus one batch of rows for each thread.
+///
+/// # Errors
+/// As [`merge`], and when FAISS fails.
+#[cfg(feature = "ivfpq")]
+pub fn merge_ivf(
+    config: &IndexConfig,
+    sources: &[MergeSource<'_>],
+    build: &IvfBuild<'_>,
+) -> Result<Merged, EngineError> {
+    check_dimensions(config, sources, None)?;
+    let texts = Texts::read(sources)?;
+    let (rows, origins) = in_key_order(sources, &texts, &[])?;
+    if rows.is_empty() {
+        return Ok(Merged {
+            shard: None,
+            maps: maps(sources, &origins),
+            quality: None,
+        });
     }
-    let shard = if rows.is_empty() {
-        None
-    } else {
-        Some(encode(config, &rows)?)
-    };
-    Ok(Merged { shard, maps })
+    let arranged = arrange(build.generation, build.config, sources, &rows, &origins)?;
+    let at = |row: &u32| rows.get(*row as usize).copied().zip(origins.get(*row as usize).copied());
+    let (rows, origins): (Vec<ShardRow<'_>>, Vec<Origin>) = arranged.rows.iter().filter_map(at).unzip();
+    let Assembled { encoded, quality } = assemble(build.generation, build.config, &arranged, &rows)?;
+    Ok(Merged {
+        shard: encode(config, &rows, Some(encoded))?,
+        maps: maps(sources, &origins),
+        quality: Some(quality),
+    })
+}
+
+/// The live rows of the sources, and their metadata.
+struct Texts {
+    live: Vec<Vec<u32>>,
+    metadata: Vec<Vec<Option<String>>>,
+}
+
+impl Texts {
+    fn read(sources: &[MergeSource<'_>]) -> Result<Self, EngineError> {
+        let live = sources.iter().map(live_rows).collect::<Vec<_>>();
+        let metadata = sources
+            .par_iter()
+            .zip(&live)
+            .map(|(source, rows)| source.shard.metadata(rows))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { live, metadata })
+    }
+
+    /// The metadata of a live row.
+    fn of(&self, origin: Origin) -> Option<Option<&str>> {
+        let source = origin.source as usize;
+        let place = self.live.get(source)?.binary_search(&origin.row).ok()?;
+        self.metadata.get(source)?.get(place).map(Option::as_deref)
+    }
+}
+
+/// All rows in key order, and where each comes from.
+fn in_key_order<'a>(
+    sources: &[MergeSource<'a>],
+    texts: &'a Texts,
+    newer: &[ShardRow<'a>],
+) -> Result<(Vec<ShardRow<'a>>, Vec<Origin>), EngineError> {
+    let slots = slots_in_key_order(sources, &texts.live, newer)?;
+    let mut rows = Vec::with_capacity(slots.len());
+    let mut origins = Vec::with_capacity(slots.len());
+    for Slot { key, origin } in slots {
+        let row = match sources.get(origin.source as usize) {
+            None => newer.get(origin.row as usize).copied(),
+            Some(source) => texts.of(origin).map(|metadata| ShardRow {
+                key,
+                vector: source.shard.vector_bytes(origin.row),
+                metadata,
+            }),
+        };
+        if let Some(row) = row {
+            rows.push(row);
+            origins.push(origin);
+        }
+    }
+    Ok((rows, origins))
+}
+
+/// Where the rows of each source went: `origins` in the order of the new rows.
+fn maps(sources: &[MergeSource<'_>], origins: &[Origin]) -> Vec<RowMap> {
+    let mut maps: Vec<RowMap> = sources.iter().map(|source| RowMap::new(source.shard.rows())).collect();
+    for (new_row, origin) in (0_u32..).zip(origins) {
+        if let Some(map) = maps.get_mut(origin.source as usize) {
+            map.set(origin.row, new_row);
+        }
+    }
+    maps
 }
 
 fn live_rows(source: &MergeSource<'_>) -> Vec<u32> {
@@ -111,15 +199,16 @@ fn slots_in_key_order<'a>(
         let shard = source.shard;
         slots.extend(live.iter().map(|row| Slot {
             key: shard.key(*row),
-            source: number,
-            row: *row,
+            origin: Origin {
+                source: number,
+                row: *row,
+            },
         }));
     }
     let newest = sources.len() as u32;
     slots.extend((0..).zip(newer).map(|(row, newer)| Slot {
         key: newer.key,
-        source: newest,
-        row,
+        origin: Origin { source: newest, row },
     }));
     slots.sort_by(|left, right| left.key.cmp(right.key));
 
@@ -127,7 +216,7 @@ fn slots_in_key_order<'a>(
     slots.dedup_by(|later, earlier| {
         let same = later.key == earlier.key;
         if same {
-            two_alive |= later.source != newest;
+            two_alive |= later.origin.source != newest;
             std::mem::swap(later, earlier);
         }
         same

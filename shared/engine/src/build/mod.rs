@@ -1,14 +1,18 @@
-//! Building shards: rows in any order to one flat shard, and several shards to one.
+//! Building shards: rows in any order to one flat shard, and several shards to one, flat or with an `index.faiss`.
 
 mod merge;
 mod row_map;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use format::{EncodedShard, ShardRow, encode_shard};
+use format::{EncodedIvf, EncodedShard, ShardRow, encode_shard};
 use model::{Dimension, IndexConfig};
 
+#[cfg(feature = "ivfpq")]
+pub(crate) use self::merge::Origin;
 pub use self::merge::{MergeSource, Merged, merge};
+#[cfg(feature = "ivfpq")]
+pub use self::merge::{IvfBuild, merge_ivf};
 pub use self::row_map::RowMap;
 use crate::error::EngineError;
 
@@ -111,6 +115,15 @@ impl ShardBuilder {
     }
 }
 
-fn encode(config: &IndexConfig, rows: &[ShardRow<'_>]) -> Result<EncodedShard, EngineError> {
-    encode_shard(config.dimension, config.non_filterable(), rows).map_err(EngineError::Encode)
+/// `None` without rows.
+fn encode(
+    config: &IndexConfig,
+    rows: &[ShardRow<'_>],
+    ivf: Option<EncodedIvf>,
+) -> Result<Option<EncodedShard>, EngineError> {
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let encoded = encode_shard(config.dimension, config.non_filterable(), rows, ivf);
+    encoded.map(Some).map_err(EngineError::Encode)
 }

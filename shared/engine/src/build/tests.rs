@@ -46,6 +46,7 @@ pub(crate) fn bytes_of(encoded: EncodedShard) -> ShardBytes {
         fst,
         attributes,
         head,
+        index,
         ..
     } = encoded;
     ShardBytes {
@@ -54,6 +55,7 @@ pub(crate) fn bytes_of(encoded: EncodedShard) -> ShardBytes {
         fst,
         attributes,
         head,
+        index,
     }
 }
 
@@ -208,6 +210,7 @@ fn opening_finds_every_damaged_file() {
                 fst,
                 attributes,
                 head,
+                ..
             } = &mut damaged;
             let bytes = [rows, keys, fst, attributes, head].into_iter().nth(file).unwrap();
             let mut copy = bytes.to_vec();

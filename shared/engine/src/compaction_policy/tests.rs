@@ -21,7 +21,13 @@ fn stat(number: u64, rows: u64, dead: u64) -> ShardStat {
         rows,
         dead,
         bytes: SHARD_BYTES + rows * ROW_BYTES,
+        is_flat: false,
     }
+}
+
+fn flat(shards: Vec<ShardStat>) -> Vec<ShardStat> {
+    let flat = |shard: ShardStat| ShardStat { is_flat: true, ..shard };
+    shards.into_iter().map(flat).collect()
 }
 
 /// Shards numbered from 0: (rows, dead).
@@ -54,14 +60,47 @@ fn plans(#[case] shards: &[(u64, u64)], #[case] expected: Option<Vec<u64>>) {
     let expected = expected.map(|inputs| Compaction {
         inputs: inputs.into_iter().map(id).collect(),
     });
-    assert_eq!(plan(&stats(shards), &config), expected);
+    assert_eq!(plan(&stats(shards), &config, false), expected);
     let mut reversed = stats(shards);
     reversed.reverse();
     assert_eq!(
-        plan(&reversed, &config),
+        plan(&reversed, &config, false),
         expected,
         "the order of the shards does not matter"
     );
+}
+
+#[rstest]
+#[case::too_few(&[(9_000, 0), (9_000, 0)], &[], None)]
+#[case::together_enough(&[(9_000, 0), (11_000, 0)], &[(90_000, 0)], Some(vec![1, 0]))]
+#[case::dead_rows_do_not_count(&[(9_000, 0), (11_000, 100)], &[], None)]
+#[case::one_is_enough(&[(25_000, 0)], &[], Some(vec![0]))]
+#[case::no_more_than_fit(&[(700_000, 0), (400_000, 0)], &[], Some(vec![0]))]
+#[case::small_ones_are_left_to_folds(&[(24_000, 0), (2_499, 0), (2_500, 0)], &[], Some(vec![0, 2]))]
+fn flat_shards_get_an_index(
+    #[case] flats: &[(u64, u64)],
+    #[case] others: &[(u64, u64)],
+    #[case] expected: Option<Vec<u64>>,
+) {
+    let mut shards = flat(stats(flats));
+    let others = others.iter().zip(100..).map(|((rows, dead), number)| stat(number, *rows, *dead));
+    shards.extend(others);
+    let inputs = plan(&shards, &PolicyConfig::default(), false).map(|plan| plan.inputs);
+    assert_eq!(inputs, expected.map(|inputs| inputs.into_iter().map(id).collect()));
+}
+
+#[rstest]
+#[case::alone(&[(5_000, 0)], None)]
+#[case::a_quarter_is_worth_it(&[(400_000, 0), (100_000, 0)], Some(vec![1, 0]))]
+#[case::less_is_not(&[(400_000, 0), (99_999, 0)], None)]
+#[case::small_ones_add_up(&[(400_000, 0), (60_000, 0), (40_000, 0)], Some(vec![2, 1, 0]))]
+#[case::only_the_small_ones(&[(400_000, 0), (6_000, 0), (4_000, 0)], Some(vec![2, 1]))]
+#[case::never_more_than_fits(&[(800_000, 0), (300_000, 0), (200_000, 0)], Some(vec![2, 1]))]
+fn settled_indexes_are_merged_further(#[case] shards: &[(u64, u64)], #[case] expected: Option<Vec<u64>>) {
+    let config = PolicyConfig::default();
+    assert_eq!(plan(&stats(shards), &config, false), None);
+    let inputs = plan(&stats(shards), &config, true).map(|plan| plan.inputs);
+    assert_eq!(inputs, expected.map(|inputs| inputs.into_iter().map(id).collect()));
 }
 
 #[test]
@@ -71,10 +110,11 @@ fn the_byte_limit_holds_for_wide_rows() {
         rows,
         dead: 0,
         bytes: rows * 16_384,
+        is_flat: false,
     };
     // Four shards of 400 MiB: only two fit 1 GiB.
     let shards: Vec<_> = (0..4).map(|number| wide(number, 25_600)).collect();
-    let compaction = plan(&shards, &PolicyConfig::default()).unwrap();
+    let compaction = plan(&shards, &PolicyConfig::default(), false).unwrap();
     assert_eq!(compaction.inputs, [id(0), id(1)]);
 }
 
@@ -84,11 +124,14 @@ fn the_byte_limit_holds_for_wide_rows() {
 #[case::a_fold_takes_as_much_as_itself(1000, &[(500, 0), (300, 0), (2000, 0)], &[1, 0])]
 #[case::but_not_more(1000, &[(900, 0), (800, 0)], &[1])]
 #[case::dead_rows_cost_nothing(1000, &[(4000, 3500)], &[0])]
+#[case::what_waits_for_an_index_is_left_alone(90_000, &[(2_500, 0), (2_499, 0)], &[1])]
 #[case::big_shards_are_left_to_compaction(500, &[(1000, 0), (100_000, 0)], &[])]
 #[case::never_beyond_a_full_shard(999_900, &[(150, 0), (90, 0)], &[1])]
 fn absorbs(#[case] fold_rows: u64, #[case] shards: &[(u64, u64)], #[case] expected: &[u64]) {
     let fold_bytes = SHARD_BYTES + fold_rows * ROW_BYTES;
-    let absorbed = absorb(fold_rows, fold_bytes, &stats(shards), &PolicyConfig::default());
+    let absorbed = absorb(fold_rows, fold_bytes, &flat(stats(shards)), &PolicyConfig::default());
+    let nothing = absorb(fold_rows, fold_bytes, &stats(shards), &PolicyConfig::default());
+    assert_eq!(nothing, [], "a shard with an index is not absorbed");
     assert_eq!(absorbed, expected.iter().copied().map(id).collect::<Vec<_>>());
 }
 
@@ -127,7 +170,12 @@ impl Simulation {
             .map(ShardStat::live)
             .sum();
         self.shards.retain(|shard| !inputs.contains(&shard.id));
-        let output = stat(self.next, taken + more_rows, 0);
+        let rows = taken + more_rows;
+        let output = ShardStat {
+            // A fold never makes an index, a merge does from the threshold on.
+            is_flat: more_rows > 0 || rows < self.config.flat_threshold,
+            ..stat(self.next, rows, 0)
+        };
         self.next += 1;
         if output.rows > 0 {
             self.written_bytes += output.bytes;
@@ -147,7 +195,7 @@ impl Simulation {
         self.replace(&absorbed, rows);
         self.most_shards = self.most_shards.max(self.shards.len());
         for round in 0.. {
-            let Some(compaction) = plan(&self.shards, &self.config) else {
+            let Some(compaction) = plan(&self.shards, &self.config, false) else {
                 break;
             };
             assert!(round < 1000, "compactions come to an end");
@@ -181,10 +229,11 @@ fn ten_thousand_folds_stay_cheap_and_few(#[case] sizes: std::ops::Range<u64>, #[
                 .max(1.0)
                 .log(TIER_RATIO as f64)
                 + 2.0;
-            // Absorbing may double a fold; each tier costs one rewrite, dead rows at most three more.
+            // Absorbing may double a fold; each tier costs one rewrite, and so does the first index; dead rows cost at
+            // most three more.
             let amplification = simulation.amplification();
             assert!(
-                amplification <= 3.0 + tiers + 3.0 * overwrites,
+                amplification <= 4.0 + tiers + 3.0 * overwrites,
                 "{fold} folds: {amplification:.1}, {tiers:.1} tiers"
             );
             let full = 2.0 * simulation.live() as f64 / simulation.config.max_output_rows as f64;

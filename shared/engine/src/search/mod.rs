@@ -1,11 +1,22 @@
-//! The exact search over shards and tail rows.
+//! The search over shards and tail rows. Distances are always exact; what is compared is every live row of flat
+//! shards and of the tail, and of a shard with an index the candidates that the index selects.
 //!
-//! A filter becomes one bitmap per shard; dead and overwritten rows are masked before anything is compared, so `k`
-//! answers come back whenever `k` live rows match. The rows are cut into pieces of a few megabytes that idle pool
-//! threads take; the answer depends on neither the cut nor the threads, because (distance bits, key) is a total order
-//! and a piece only ever drops rows that `k` better ones exclude.
+//! A filter becomes one bitmap per shard; dead and overwritten rows are masked before anything is selected or
+//! compared, so `k` answers come back whenever `k` live rows match. The rows are cut into pieces of a few megabytes
+//! that idle pool threads take; the answer depends on neither the cut nor the threads, because (distance bits, key) is
+//! a total order and a piece only ever drops rows that `k` better ones exclude.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`plan`] | per shard: the exact scan or the index, from the number of live rows and measured costs |
+//! | [`select`] | an index's candidates: which lists, which rows may be answers |
+//! | [`scan`] | the exact comparison |
 
+#[cfg(feature = "ivfpq")]
+mod plan;
 mod scan;
+#[cfg(feature = "ivfpq")]
+mod select;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +27,7 @@ use roaring::RoaringBitmap;
 use self::scan::{Bound, Live, PIECE_BYTES, Scan};
 use crate::distance::PreparedQuery;
 use crate::error::EngineError;
+use crate::ivf::SearchTuning;
 use crate::pool::Pool;
 use crate::shard::Shard;
 use crate::topk::{Cursor, Hit, TopK};
@@ -33,6 +45,11 @@ pub struct SearchRequest<'a> {
     pub after: Option<&'a Cursor>,
     /// Only rows whose metadata matches.
     pub filter: Option<&'a Filter>,
+    /// How many answers all pages together may hold: every page selects the same candidates, so that pages
+    /// concatenate. At least `k`.
+    pub reach: usize,
+    /// The recall to aim for, and what overrides it.
+    pub tuning: SearchTuning,
 }
 
 /// One shard as a snapshot sees it.
@@ -67,7 +84,7 @@ pub struct SearchAnswer {
 /// How a search went about it, for logs and statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct PlanSummary {
-    /// Live (and matching) shard rows compared exactly.
+    /// Live (and matching) rows of shards that were scanned exactly.
     pub flat_rows: u64,
     /// Live tail rows.
     pub tail_rows: u64,
@@ -75,6 +92,14 @@ pub struct PlanSummary {
     pub filter_selected: Option<u64>,
     /// Pieces of work that threads could share.
     pub pieces: usize,
+    /// Shards that were searched by their index.
+    pub indexed_shards: usize,
+    /// Lists of them that were visited.
+    pub lists: usize,
+    /// Rows that their indexes selected.
+    pub candidates: u64,
+    /// Shards whose index found too little, and that were scanned after all.
+    pub fallbacks: usize,
 }
 
 /// Finds the `k` nearest rows. Runs on `pool` with as many threads as are idle; called on the pool it is a plain call.
@@ -101,12 +126,15 @@ fn run(
         .par_iter()
         .map(|view| live_rows(view, request.filter))
         .collect::<Result<Vec<_>, _>>()?;
+    let mut plan = PlanSummary::default();
+    let candidates = candidates(request, shards, &live, &mut plan)?;
     let scan = Scan {
         query: PreparedQuery::new(request.vector, request.metric),
         filter: request.filter,
         bound: Bound::new(),
         shards,
         live: &live,
+        candidates: &candidates,
         tail,
     };
     let pieces = scan.pieces(piece_bytes);
@@ -116,24 +144,64 @@ fn run(
         .try_fold(top, |top, piece| scan.piece(piece, top))
         .try_reduce(top, |left, right| Ok(left.merge(right)))?;
 
-    let flat_rows = shards
-        .iter()
-        .zip(&live)
-        .map(|(view, live)| live.count(view.shard.rows()))
-        .sum();
-    let tail_rows = tail.iter().map(|rows| rows.selected.len()).sum();
-    let filter_selected = request.filter.is_some().then_some(flat_rows);
-    let plan = PlanSummary {
-        flat_rows,
-        tail_rows,
-        filter_selected,
-        pieces: pieces.len(),
-    };
+    let counts = shards.iter().zip(&live).map(|(view, live)| live.count(view.shard.rows()));
+    let selected: u64 = counts.clone().sum();
+    let scanned = counts.zip(&candidates).filter(|(_, candidates)| candidates.is_none());
+    plan.flat_rows = scanned.map(|(count, _)| count).sum();
+    plan.tail_rows = tail.iter().map(|rows| rows.selected.len()).sum();
+    plan.filter_selected = request.filter.is_some().then_some(selected);
+    plan.pieces = pieces.len();
     Ok(SearchAnswer {
         hits: found.into_sorted(),
-        scanned_rows: flat_rows + tail_rows,
+        scanned_rows: plan.flat_rows + plan.tail_rows + plan.candidates,
         plan,
     })
+}
+
+/// For each shard the rows that its index selects; `None`: all live rows are compared.
+#[cfg(feature = "ivfpq")]
+fn candidates(
+    request: &SearchRequest<'_>,
+    shards: &[ShardView<'_>],
+    live: &[Live<'_>],
+    summary: &mut PlanSummary,
+) -> Result<Vec<Option<Vec<u32>>>, EngineError> {
+    let selections = shards
+        .par_iter()
+        .zip(live)
+        .map(|(view, live)| match plan::point(request, view.shard, live) {
+            None => Ok(None),
+            Some(point) => select::select(request, view.shard, live, &point).map(Some),
+        })
+        .collect::<Result<Vec<_>, EngineError>>()?;
+    let mut candidates = Vec::with_capacity(selections.len());
+    for selection in selections {
+        let Some(selection) = selection else {
+            candidates.push(None);
+            continue;
+        };
+        summary.lists += selection.lists;
+        if selection.is_short {
+            summary.fallbacks += 1;
+            candidates.push(None);
+            continue;
+        }
+        summary.indexed_shards += 1;
+        summary.candidates += selection.rows.len() as u64;
+        candidates.push(Some(selection.rows));
+    }
+    Ok(candidates)
+}
+
+/// Without FAISS every shard is scanned.
+#[cfg(not(feature = "ivfpq"))]
+fn candidates(
+    _: &SearchRequest<'_>,
+    shards: &[ShardView<'_>],
+    _: &[Live<'_>],
+    _: &mut PlanSummary,
+) -> Result<Vec<Option<Vec<u32>>>, EngineError> {
+    Ok(vec![None; shards.len()])
 }
 
 fn live_rows<'a>(view: &ShardView<'a>, filter: Option<&Filter>) -> Result<Live<'a>, EngineError> {

@@ -1,4 +1,5 @@
-//! One piece of a scan: some rows of one run of a shard, or of one tail object.
+//! One piece of the exact comparison: rows of one run of a shard, rows that an index selected, or rows of one tail
+//! object.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,6 +17,8 @@ use crate::topk::{Place, TopK};
 pub(super) const PIECE_BYTES: usize = 1 << 20;
 /// Rows that are decided on together: one word of the live mask.
 const WORD_ROWS: usize = u64::BITS as usize;
+/// Selected rows that make one piece.
+const CANDIDATES_PER_PIECE: usize = 1024;
 /// Below this many live rows in a word they are visited one by one; from here on the whole word is computed, because
 /// reading on is faster than jumping.
 const DENSE_WORD: u32 = 24;
@@ -37,10 +40,27 @@ impl Live<'_> {
         }
     }
 
-    fn count_in(&self, rows: &Range<u32>) -> u64 {
+    pub(super) fn count_in(&self, rows: &Range<u32>) -> u64 {
         match self {
             Self::AllBut(excluded) => u64::from(rows.end - rows.start) - excluded.range_cardinality(rows.clone()),
             Self::Only(selected) => selected.range_cardinality(rows.clone()),
+        }
+    }
+
+    /// Sets the bits of the live rows among `rows`; bit n of `bits`, the lowest first, is row n.
+    #[cfg(feature = "ivfpq")]
+    pub(super) fn mark(&self, rows: Range<u32>, bits: &mut [u8]) {
+        let mut flip = |row: u32| {
+            if let Some(byte) = bits.get_mut(row as usize / 8) {
+                *byte ^= 1 << (row % 8);
+            }
+        };
+        match self {
+            Self::AllBut(excluded) => {
+                rows.clone().for_each(&mut flip);
+                excluded.range(rows).for_each(flip);
+            }
+            Self::Only(selected) => selected.range(rows).for_each(flip),
         }
     }
 
@@ -99,6 +119,11 @@ pub(super) enum Piece<'a> {
         first_row: u32,
         bytes: &'a [u8],
     },
+    /// Rows that an index has selected.
+    Rows {
+        shard: usize,
+        rows: &'a [u32],
+    },
     Tail {
         entry: usize,
         rows: Range<u32>,
@@ -112,6 +137,8 @@ pub(super) struct Scan<'s, 'a> {
     pub(super) bound: Bound,
     pub(super) shards: &'a [ShardView<'a>],
     pub(super) live: &'s [Live<'a>],
+    /// Rows that an index has selected, by shard; `None`: every live row.
+    pub(super) candidates: &'a [Option<Vec<u32>>],
     pub(super) tail: &'a [TailRows<'a>],
 }
 
@@ -122,6 +149,11 @@ impl<'a> Scan<'_, 'a> {
         let piece_rows = (piece_bytes / row_bytes).next_multiple_of(WORD_ROWS).max(WORD_ROWS);
         let mut pieces = Vec::new();
         for (shard, (view, live)) in self.shards.iter().zip(self.live).enumerate() {
+            if let Some(rows) = self.candidates.get(shard).and_then(Option::as_deref) {
+                let rows = rows.chunks(CANDIDATES_PER_PIECE);
+                pieces.extend(rows.map(|rows| Piece::Rows { shard, rows }));
+                continue;
+            }
             for (run_start, run) in view.shard.vector_runs() {
                 let starts = (run_start..).step_by(piece_rows);
                 for (first_row, bytes) in starts.zip(run.chunks(piece_rows * row_bytes)) {
@@ -158,6 +190,7 @@ impl<'a> Scan<'_, 'a> {
                 first_row,
                 bytes,
             } => self.shard_piece(*shard, *first_row, bytes, &mut top),
+            Piece::Rows { shard, rows } => self.candidates_piece(*shard, rows, &mut top),
             Piece::Tail { entry, rows } => self.tail_piece(*entry, rows.clone(), &mut top)?,
         }
         Ok(top)
@@ -194,6 +227,17 @@ impl<'a> Scan<'_, 'a> {
                 let distance = distances.get(place as usize).copied().unwrap_or(f32::MAX);
                 top.offer(distance, Place::Shard { shard, row }, || view.shard.key(row));
             }
+        }
+    }
+
+    fn candidates_piece(&self, shard: usize, rows: &[u32], top: &mut TopK<'a>) {
+        let Some(view) = self.shards.get(shard) else {
+            return;
+        };
+        let view: &'a ShardView<'a> = view;
+        for row in rows.iter().copied() {
+            let distance = self.query.distance(view.shard.vector_bytes(row));
+            top.offer(distance, Place::Shard { shard, row }, || view.shard.key(row));
         }
     }
 

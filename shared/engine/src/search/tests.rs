@@ -13,6 +13,7 @@ use super::{SearchAnswer, SearchRequest, ShardView, TailRows, check, run, search
 use crate::build::tests::{config, shard_of};
 use crate::distance::PreparedQuery;
 use crate::error::EngineError;
+use crate::ivf::SearchTuning;
 use crate::pool::Pool;
 use crate::shard::Shard;
 use crate::topk::{Cursor, Hit, Place};
@@ -151,6 +152,8 @@ impl World {
             k,
             after,
             filter,
+            reach: k,
+            tuning: SearchTuning::default(),
         }
     }
 

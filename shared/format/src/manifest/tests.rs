@@ -38,7 +38,27 @@ fn shard(number: u64, rows: u32) -> ShardEntry {
             key_bytes: 3,
             metadata_bytes: 0,
         },
+        ivf: None,
     }
+}
+
+fn summary() -> IvfSummary {
+    IvfSummary {
+        generation: TrainId(Ulid::from_parts(4, 4)),
+        nlist: 256,
+        recall10: 9_870,
+        recall100: 9_910,
+    }
+}
+
+#[test]
+fn a_shard_with_an_index_keeps_its_summary() {
+    let mut with_index = shard(1, 100_000);
+    with_index.files.index = Some(FileEntry { size: 7, crc32c: 7 });
+    with_index.ivf = Some(summary());
+    let mut manifest = empty().child(manifest_id(1));
+    manifest.shards = vec![shard(2, 9), with_index];
+    round_trip(&manifest);
 }
 
 fn round_trip(manifest: &Manifest) {
@@ -98,6 +118,8 @@ fn deletion_vectors_inside_and_outside() {
         id: TrainId(Ulid::NIL),
         size: 1,
         crc32c: 2,
+        rows: 100_000,
+        exponent: -4,
     });
     manifest.quarantined.push(wal(7));
     round_trip(&manifest);
@@ -122,6 +144,13 @@ fn contradictions_are_refused() {
         },
         Manifest {
             shards: vec![shard(1, 10), shard(1, 10)],
+            ..good.clone()
+        },
+        Manifest {
+            shards: vec![ShardEntry {
+                ivf: Some(summary()),
+                ..shard(1, 10)
+            }],
             ..good.clone()
         },
         with_dead(id, DeadRef::Inline(RoaringBitmap::from_iter([10]))),

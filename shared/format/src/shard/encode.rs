@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use model::{Dimension, ShardId};
 
-use super::head::{HEAD_SCHEMA, ShardHead};
+use super::head::{HEAD_SCHEMA, IvfHead, ShardHead};
 use super::{attributes, key_index, keys, rows_parquet};
-use crate::{FileEntry, FileKind, FormatError, HeadSummary, ShardEntry, ShardFiles};
+use crate::{FileEntry, FileKind, FormatError, HeadSummary, IvfSummary, ShardEntry, ShardFiles};
 
 /// One row of a shard to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,17 @@ pub struct ShardRow<'a> {
     pub vector: &'a [u8],
     /// The metadata as it was put: the JSON text of an object.
     pub metadata: Option<&'a str>,
+}
+
+/// The search structure of a shard that is not flat.
+#[derive(Clone, Debug)]
+pub struct EncodedIvf {
+    /// `index.faiss`
+    pub index: Bytes,
+    /// What `head.json` says of it.
+    pub head: IvfHead,
+    /// What the manifest says of it.
+    pub summary: IvfSummary,
 }
 
 /// The files of a shard, to be stored under one id.
@@ -31,8 +42,12 @@ pub struct EncodedShard {
     pub attributes: Bytes,
     /// `head.json`
     pub head: Bytes,
+    /// `index.faiss`; `None` for a flat shard.
+    pub index: Option<Bytes>,
     /// The head, decoded.
     pub shard_head: ShardHead,
+    /// What the manifest says of `index.faiss`.
+    pub ivf: Option<IvfSummary>,
     /// Sizes and checksums of the files.
     pub files: ShardFiles,
 }
@@ -57,16 +72,19 @@ impl EncodedShard {
             min_key: min_key.clone(),
             max_key: max_key.clone(),
             head: *summary,
+            ivf: self.ivf,
         }
     }
 }
 
-/// Writes a shard: the rows in the given order (flat shards: key order). `non_filterable` are the metadata keys
-/// that stay out of `attributes.bin`. Needs about as much memory again as the rows.
+/// Writes a shard: the rows in the given order (flat shards: key order; others: the order of `ivf`'s lists).
+/// `non_filterable` are the metadata keys that stay out of `attributes.bin`. Needs about as much memory again as the
+/// rows.
 pub fn encode_shard(
     dimension: Dimension,
     non_filterable: &[String],
     rows: &[ShardRow<'_>],
+    ivf: Option<EncodedIvf>,
 ) -> Result<EncodedShard, FormatError> {
     let order = key_order(dimension, rows)?;
     let keys = keys::encode(rows)?;
@@ -87,15 +105,19 @@ pub fn encode_shard(
         summary: summary(rows),
         vectors,
         metadata,
+        ivf: ivf.as_ref().map(|ivf| ivf.head.clone()),
     };
+    shard_head.check()?;
     let head = shard_head.encode()?;
+    let summary = ivf.as_ref().map(|ivf| ivf.summary);
+    let index = ivf.map(|ivf| ivf.index);
     let files = ShardFiles {
         rows: FileEntry::of(&file),
         keys: FileEntry::of(&keys),
         fst: FileEntry::of(&fst),
         attributes: FileEntry::of(&attributes),
         head: FileEntry::of(&head),
-        index: None,
+        index: index.as_deref().map(FileEntry::of),
     };
     Ok(EncodedShard {
         rows: file,
@@ -103,7 +125,9 @@ pub fn encode_shard(
         fst,
         attributes,
         head,
+        index,
         shard_head,
+        ivf: summary,
         files,
     })
 }

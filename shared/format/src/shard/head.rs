@@ -1,7 +1,7 @@
 //! `head.json`: what a reader needs to know of a shard before it reads anything else of it.
 
 use bytes::Bytes;
-use model::Dimension;
+use model::{Dimension, DistanceMetric, TrainId};
 use serde::{Deserialize, Serialize};
 
 use crate::{FileKind, FormatError, HeadSummary, sealed};
@@ -31,6 +31,103 @@ pub struct MetadataPages {
     pub crc32c: Vec<u32>,
 }
 
+/// How `index.faiss` encodes a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IvfCode {
+    /// Bits per sub-quantizer.
+    pub kind: IvfCodeKind,
+    /// Sub-quantizers.
+    pub m: u32,
+}
+
+/// The product quantizers that shards may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IvfCodeKind {
+    /// 4 bits, fast scan.
+    Pq4,
+    /// 8 bits.
+    Pq8,
+}
+
+/// One measured way to search: so many lists, so many candidates compared exactly, so many true answers found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecallPoint {
+    /// Lists visited.
+    pub nprobe: u32,
+    /// Candidates compared exactly.
+    pub depth: u32,
+    /// True answers that came back.
+    pub found: u32,
+}
+
+/// Measured recall@k of one shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecallCurve {
+    /// Nearest rows asked for.
+    pub k: u32,
+    /// Rows of the shard that served as queries, each without itself.
+    pub queries: u32,
+    /// The measurements.
+    pub points: Vec<RecallPoint>,
+}
+
+impl RecallCurve {
+    /// The recall of a point, 0 to 1.
+    #[must_use]
+    pub fn recall(&self, point: &RecallPoint) -> f64 {
+        let wanted = f64::from(self.queries) * f64::from(self.k);
+        if wanted > 0.0 { f64::from(point.found) / wanted } else { 0.0 }
+    }
+}
+
+/// What belongs to `index.faiss`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IvfHead {
+    /// The training generation.
+    pub generation: TrainId,
+    /// How vectors are compared.
+    pub metric: DistanceMetric,
+    /// Values per vector as FAISS sees it: the index's dimension, padded with zeros.
+    pub dimension: u32,
+    /// Euclidean: FAISS sees each value times two to this power.
+    pub exponent: i32,
+    /// The code.
+    pub code: IvfCode,
+    /// List i holds the rows `list_starts[i]..list_starts[i + 1]`; one element more than there are lists.
+    pub list_starts: Vec<u32>,
+    /// Measured recall.
+    pub curves: Vec<RecallCurve>,
+}
+
+impl IvfHead {
+    /// How many lists.
+    #[must_use]
+    pub fn nlist(&self) -> usize {
+        self.list_starts.len().saturating_sub(1)
+    }
+
+    /// The rows of a list; empty for a list that does not exist.
+    #[must_use]
+    pub fn rows_of(&self, list: usize) -> std::ops::Range<u32> {
+        match (self.list_starts.get(list), self.list_starts.get(list.saturating_add(1))) {
+            (Some(start), Some(end)) => *start..*end,
+            _ => 0..0,
+        }
+    }
+
+    fn check(&self, rows: u32, dimension: Dimension) -> Result<(), &'static str> {
+        let starts = &self.list_starts;
+        if starts.len() < 2 || starts.first() != Some(&0) || starts.last() != Some(&rows) || !starts.is_sorted() {
+            return Err("the inverted lists do not cover the rows");
+        }
+        if (self.dimension as usize) < dimension.get() || self.code.m == 0 || self.dimension % self.code.m != 0 {
+            return Err("the product quantizer does not fit the dimension");
+        }
+        Ok(())
+    }
+}
+
 /// `head.json`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardHead {
@@ -50,6 +147,9 @@ pub struct ShardHead {
     pub vectors: VectorPages,
     /// The pages of the metadata column.
     pub metadata: MetadataPages,
+    /// What belongs to `index.faiss`; absent for flat shards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ivf: Option<IvfHead>,
 }
 
 impl ShardHead {
@@ -65,7 +165,7 @@ impl ShardHead {
         Ok(head)
     }
 
-    fn check(&self) -> Result<(), FormatError> {
+    pub(super) fn check(&self) -> Result<(), FormatError> {
         let corrupt = |what| Err(FormatError::corrupt(FileKind::Head, what));
         let per_page = self.vectors.rows_per_page;
         if !per_page.is_power_of_two() || self.rows == 0 {
@@ -88,6 +188,9 @@ impl ShardHead {
         if first_rows.first() != Some(&0) || !rising || first_rows.last() >= Some(&self.rows) {
             return corrupt("the metadata pages do not cover the rows");
         }
-        Ok(())
+        match &self.ivf {
+            Some(ivf) => ivf.check(self.rows, self.dimension).or_else(corrupt),
+            None => Ok(()),
+        }
     }
 }

@@ -30,7 +30,7 @@ fn encode(dimension: u32, rows: &[Row]) -> Result<EncodedShard, FormatError> {
             metadata: row.metadata.as_deref(),
         })
         .collect();
-    encode_shard(Dimension::new(dimension).unwrap(), &[], &rows)
+    encode_shard(Dimension::new(dimension).unwrap(), &[], &rows, None)
 }
 
 fn open(shard: &EncodedShard) -> Opened {

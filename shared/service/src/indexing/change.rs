@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use engine::RowMap;
-use format::manifest::{Manifest, ShardEntry};
+use format::manifest::{Manifest, ShardEntry, TrainRef};
 use format::record::{IndexRecord, WalEntry};
 use model::{ShardId, WalId};
 use roaring::RoaringBitmap;
@@ -23,6 +23,8 @@ pub(super) struct Change {
     pub keys: Vec<String>,
     /// Entries that an operator gave up.
     pub quarantined: Vec<WalId>,
+    /// A training generation that was made on the way and is the current one from now on.
+    pub train: Option<TrainRef>,
 }
 
 /// A shard that the output replaces.

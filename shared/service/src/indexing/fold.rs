@@ -95,7 +95,7 @@ async fn build(
         inputs,
         output,
         keys: newest.into_keys().collect(),
-        quarantined: Vec::new(),
+        ..Change::default()
     })
 }
 
@@ -111,7 +111,7 @@ async fn absorb(ctx: &Arc<Context>, manifest: &Manifest, entries: &[WalEntry]) -
     let kib: u64 = entries.iter().map(|entry| u64::from(entry.kib)).sum();
     let stats = super::compact::stats(manifest);
     let bytes = kib.saturating_mul(1024);
-    let chosen = compaction_policy::absorb(rows, bytes, &stats, &ctx.config.compaction);
+    let chosen = compaction_policy::absorb(rows, bytes, &stats, &super::compact::policy(ctx));
     let mut absorbed = Vec::with_capacity(chosen.len());
     for id in chosen {
         let Some(entry) = manifest.shard(id) else {

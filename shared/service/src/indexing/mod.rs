@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`fold`] | the oldest tail entries become a flat shard |
 //! | [`compact`] | several shards become one |
+//! | `generation` | compaction to a shard with an index: training, and which generation serves |
 //! | [`change`] | what a fold or a compaction wants of a manifest, and how it is rebased |
 //! | [`publish`] | the commit that both share, and what a failed one means |
 //! | [`upload`] | a built shard's files |
@@ -21,6 +22,8 @@ pub mod collect;
 pub mod compact;
 mod error;
 pub mod fold;
+#[cfg(feature = "ivfpq")]
+mod generation;
 mod publish;
 pub mod purge;
 pub mod quarantine;

@@ -10,6 +10,7 @@ use roaring::RoaringBitmap;
 use storage::{Commit, IndexPath, Publish, StoreError, paths};
 
 use super::change::{self, Change};
+use super::compact::Due;
 use super::{IndexingError, Outcome};
 use crate::Context;
 use crate::query::objects;
@@ -104,6 +105,10 @@ impl<'a> Publisher<'a> {
             }
             next.dead.insert(shard, reference);
         }
+        if let Some(train) = self.change.train {
+            oldest_new = oldest_new.min(train.id.0);
+            next.train = Some(train);
+        }
         next.note_folded(self.change.fold.iter().map(|entry| entry.id));
         next.quarantined.extend(&self.change.quarantined);
         let reference = ManifestRef {
@@ -131,7 +136,7 @@ impl<'a> Publisher<'a> {
             fold_kib: self.change.fold.iter().map(|entry| u64::from(entry.kib)).sum(),
             oldest_new,
             // The mark goes only with the last of the work, and only if the catalog agrees that it is the last.
-            clear_dirty: takes_all && !super::compact::is_due(self.ctx, next),
+            clear_dirty: takes_all && super::compact::due(self.ctx, next, false) == Due::Never,
         }
     }
 

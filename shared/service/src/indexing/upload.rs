@@ -24,7 +24,8 @@ pub(super) async fn shard(
         (ShardFile::Attributes, encoded.attributes),
         (ShardFile::Head, encoded.head),
     ];
-    let puts = files.into_iter().map(|(file, bytes)| async move {
+    let faiss = encoded.index.map(|bytes| (ShardFile::Index, bytes));
+    let puts = files.into_iter().chain(faiss).map(|(file, bytes)| async move {
         let name = paths::shard_file(index, id, file);
         ctx.ports.objects.put(&name, bytes).await
     });

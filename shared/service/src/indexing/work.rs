@@ -91,9 +91,13 @@ async fn compact_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Res
         return Ok(Some(Next::At(at)));
     }
     let manifest = objects::manifest(ctx, &record).await?;
-    if !compact::is_due(ctx, &manifest) {
-        finish(ctx, path, &record).await?;
-        return Ok(Some(Next::Idle));
+    match compact::due(ctx, &manifest, !record.wal.is_empty()) {
+        compact::Due::Now => {}
+        compact::Due::At(at) => return Ok(Some(Next::At(at))),
+        compact::Due::Never => {
+            finish(ctx, path, &record).await?;
+            return Ok(Some(Next::Idle));
+        }
     }
     if let Some(at) = take_lease(ctx, path, &record, holder).await? {
         return Ok(Some(Next::At(at)));
@@ -186,7 +190,8 @@ async fn set_lease(
 /// Nothing is due: a lease that remembers failures is reset, and the dirty mark goes.
 async fn finish(ctx: &Arc<Context>, path: &IndexPath, record: &IndexRecord) -> Result<(), IndexingError> {
     let manifest = objects::manifest(ctx, record).await?;
-    let has_work = !record.wal.is_empty() || compact::is_due(ctx, &manifest);
+    let has_tail = !record.wal.is_empty();
+    let has_work = has_tail || compact::due(ctx, &manifest, has_tail) != compact::Due::Never;
     if record.dirty_since_ms.is_none() || has_work {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Cursor, Hit};
+use engine::{Cursor, Hit, SearchAnswer};
 use model::{ApiError, Strictness, check_vector, limits};
 use serde::{Deserialize, Serialize};
 use wire::{Constraints, JsonWriter, Members, token};
@@ -12,6 +12,7 @@ use crate::query::answer::{Fields, Item};
 use crate::query::execute::{Search, execute};
 use crate::query::filter::read_filter;
 use crate::query::hash::RequestHash;
+use crate::query::live_recall::Sample;
 use crate::query::{self, Snapshot};
 use crate::{Context, Input, errors};
 
@@ -51,10 +52,15 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     check_supported(ctx, &members, scores)?;
     let snapshot = query::read(ctx, &path, input.deadline_ms).await?;
     let answer = {
-        let ctx = Arc::clone(ctx);
+        let (ctx, snapshot) = (Arc::clone(ctx), Arc::clone(&snapshot));
         move || query.answer(&ctx, &snapshot)
     };
-    ctx.pool.run(answer).await.map_err(|error| errors::pool(&error))?
+    let answered = ctx.pool.run(answer).await.map_err(|error| errors::pool(&error))?;
+    let (body, sample) = answered?;
+    if let Some(sample) = sample {
+        tokio::spawn(sample.measure(Arc::clone(ctx), snapshot));
+    }
+    Ok(body)
 }
 
 /// Never answers as if a part of the request had not been there.
@@ -126,7 +132,8 @@ impl Query {
         Ok(Some(cursor))
     }
 
-    fn answer(&self, ctx: &Context, snapshot: &Snapshot) -> Result<Vec<u8>, ApiError> {
+    /// The body, and what live recall may measure.
+    fn answer(&self, ctx: &Context, snapshot: &Snapshot) -> Result<(Vec<u8>, Option<Sample>), ApiError> {
         let config = &snapshot.config;
         if self.classic {
             return Err(ApiError::query_mode_classic());
@@ -151,11 +158,22 @@ impl Query {
                 key: cursor.key,
             }),
             filter,
+            reach: self.top_k,
+            tuning: ctx.config.search,
         };
-        let hits = execute(snapshot, &search, &ctx.pool, &ctx.metrics).map_err(|error| errors::engine(&error))?;
+        let SearchAnswer {
+            hits,
+            scanned_rows,
+            plan,
+        } = execute(snapshot, &search, &ctx.pool).map_err(|error| errors::engine(&error))?;
+        ctx.metrics.scanned_rows.add(scanned_rows);
+        ctx.metrics.plans.note(&plan);
+        tracing::debug!(?plan, k = page, "searched");
+        let sample = (plan.indexed_shards > 0).then(|| Sample::take(ctx, &search, &hits)).flatten();
         // A page that is not full has found all there is.
         let exhausted = hits.len() < page || hits.len() == left;
-        self.write(ctx, snapshot, hits, before, exhausted)
+        let body = self.write(ctx, snapshot, hits, before, exhausted)?;
+        Ok((body, sample))
     }
 
     fn write(

@@ -1,16 +1,15 @@
 //! The nearest rows of a snapshot: one page of a query. CPU work, called on the pool.
 
-use engine::search::{SearchRequest, ShardView, TailRows, search};
-use engine::{Cursor, EngineError, Hit, Pool};
+use engine::search::{SearchAnswer, SearchRequest, ShardView, TailRows, search};
+use engine::{Cursor, EngineError, Pool, SearchTuning};
 use model::Filter;
 use roaring::RoaringBitmap;
 
 use super::snapshot::Snapshot;
 use super::tail::TailSlot;
-use crate::metrics::ServiceMetrics;
 
 /// What is searched for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Search {
     /// The query vector, judged.
     pub vector: Vec<f32>,
@@ -20,15 +19,23 @@ pub(crate) struct Search {
     pub after: Option<Cursor>,
     /// Only rows whose metadata passes this.
     pub filter: Option<Filter>,
+    /// How many rows all pages together.
+    pub reach: usize,
+    /// The recall to aim for.
+    pub tuning: SearchTuning,
+}
+
+impl Search {
+    /// The same search, to be run exactly.
+    pub(crate) fn exactly(&self) -> Self {
+        let mut exact = self.clone();
+        exact.tuning.exact = true;
+        exact
+    }
 }
 
 /// The `k` nearest rows that pass the filter, by (distance, key).
-pub(crate) fn execute(
-    snapshot: &Snapshot,
-    wanted: &Search,
-    pool: &Pool,
-    metrics: &ServiceMetrics,
-) -> Result<Vec<Hit>, EngineError> {
+pub(crate) fn execute(snapshot: &Snapshot, wanted: &Search, pool: &Pool) -> Result<SearchAnswer, EngineError> {
     // I2: the overlay has hidden older versions before the filter is looked at; a newest version that fails the
     // filter still hides the older one. Tail rows are filtered here, by metadata that is parsed once: the search
     // itself would parse every row of the tail for a filter that few pass.
@@ -58,10 +65,10 @@ pub(crate) fn execute(
         k: wanted.k,
         after: wanted.after.as_ref(),
         filter: wanted.filter.as_ref(),
+        reach: wanted.reach,
+        tuning: wanted.tuning,
     };
-    let answer = search(&request, &views, &tail, pool)?;
-    metrics.scanned_rows.add(answer.scanned_rows);
-    Ok(answer.hits)
+    search(&request, &views, &tail, pool)
 }
 
 fn select(slot: &TailSlot, filter: &Filter) -> RoaringBitmap {

@@ -10,6 +10,7 @@
 //! | [`rows`] | point lookups, vectors and metadata of rows, wherever they are |
 //! | [`scan`] | keys in order over tail and shards, page by page |
 //! | [`execute`] | the nearest rows of a snapshot |
+//! | [`live_recall`] | a share of the queries is run again exactly |
 //! | [`size`] | how much an index holds, from record and manifest alone |
 //! | [`answer`] | rows as the JSON items of an answer |
 //! | [`filter`] | a request's filter, judged against the index |
@@ -24,6 +25,7 @@ mod entry;
 pub(crate) mod execute;
 pub(crate) mod filter;
 pub(crate) mod hash;
+pub(crate) mod live_recall;
 pub(crate) mod objects;
 pub(crate) mod rows;
 pub(crate) mod scan;

@@ -222,12 +222,19 @@ async fn open_shard(ctx: &Context, index: IndexUuid, entry: &ShardEntry) -> Resu
             .await
             .map_err(|error| ReadFault::store(&name, error))
     };
-    let (rows, keys, fst, attributes, head) = futures::try_join!(
+    let faiss = async {
+        match entry.files.index {
+            Some(_) => get(ShardFile::Index).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let (rows, keys, fst, attributes, head, faiss) = futures::try_join!(
         get(ShardFile::Rows),
         get(ShardFile::Keys),
         get(ShardFile::Fst),
         get(ShardFile::Attributes),
         get(ShardFile::Head),
+        faiss,
     )?;
     let bytes = ShardBytes {
         rows,
@@ -235,6 +242,7 @@ async fn open_shard(ctx: &Context, index: IndexUuid, entry: &ShardEntry) -> Resu
         fst,
         attributes,
         head,
+        index: faiss,
     };
     let entry = entry.clone();
     let id = entry.id;

@@ -68,6 +68,7 @@ fn shard(keys: impl Iterator<Item = u8>) -> Arc<Shard> {
         fst: encoded.fst.clone(),
         attributes: encoded.attributes.clone(),
         head: encoded.head.clone(),
+        index: None,
     };
     Arc::new(Shard::open(&encoded.entry(id), bytes).unwrap())
 }

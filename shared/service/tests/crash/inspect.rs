@@ -162,6 +162,7 @@ impl Reader<'_> {
             fst: take(ShardFile::Fst),
             attributes: take(ShardFile::Attributes),
             head: take(ShardFile::Head),
+            index: entry.files.index.map(|_| take(ShardFile::Index)),
         };
         Shard::open(entry, bytes).map_err(|error| format!("I4: {error}"))
     }

@@ -1,0 +1,163 @@
+//! `genai-vectors inspect`: what an index is made of. Reads beside a running server.
+
+use std::sync::Arc;
+
+use clap::Args;
+use engine::pool::Pool;
+use model::{BucketName, Ids, IndexName, OsRandom, SystemClock};
+use serde_json::Value;
+use service::{Config, Context, Ports};
+use storage::cas::CasCatalog;
+use storage::local::{Directory, InProcessDoorbell};
+use storage::{IndexPath, ObjectStore};
+
+/// Flags of `genai-vectors inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// Vector bucket.
+    bucket: BucketName,
+    /// Index in the bucket.
+    index: IndexName,
+    /// Directory that holds the database; a server may be running on it.
+    #[arg(long, env = "GENAI_VECTORS_STORAGE", default_value = "./data")]
+    storage: String,
+    /// Print JSON instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Read every object of the index and compare its checksum; fails when one is wrong.
+    #[arg(long)]
+    verify: bool,
+}
+
+/// Prints the report.
+///
+/// # Errors
+/// A sentence for the operator; with `--verify` also when anything is damaged.
+pub(crate) fn run(args: &InspectArgs) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the async runtime: {error}"))?;
+    let report = runtime.block_on(async {
+        let ctx = open(&args.storage).await?;
+        let path = IndexPath {
+            bucket: args.bucket.clone(),
+            index: args.index.clone(),
+        };
+        let report = service::inspect::inspect(&ctx, &path, args.verify).await;
+        report.map_err(|error| error.message().to_owned())
+    })?;
+    let text = if args.json { format!("{report:#}") } else { tables(&report) };
+    println!("{text}");
+    let damage = report["damage"].as_array().map_or(0, Vec::len);
+    match damage {
+        0 => Ok(()),
+        damage => Err(format!("{damage} objects of this index are damaged")),
+    }
+}
+
+async fn open(storage: &str) -> Result<Arc<Context>, String> {
+    if storage.contains("://") {
+        return Err(format!("--storage {storage}: only a directory is supported yet"));
+    }
+    let directory = Directory::open_read_only(storage).map_err(|error| error.to_string())?;
+    let ids = Ids::new(Arc::new(SystemClock::new()), Arc::new(OsRandom::new()));
+    let objects: Arc<dyn ObjectStore> = Arc::new(directory);
+    let catalog = CasCatalog::open_read_only(Arc::clone(&objects), ids.clone())
+        .await
+        .map_err(|error| format!("cannot open the catalog in {storage}: {error}"))?;
+    let (doorbell, _rings) = InProcessDoorbell::new();
+    let ports = Ports {
+        objects,
+        catalog: Arc::new(catalog),
+        doorbell: Arc::new(doorbell),
+    };
+    let pool = Arc::new(Pool::new(1).map_err(|error| error.to_string())?);
+    Ok(Arc::new(Context::new(ports, ids, pool, Config::default())))
+}
+
+/// The report for people.
+fn tables(report: &Value) -> String {
+    let mut lines = vec![
+        format!(
+            "{}/{}  {}  dimension {}  {}",
+            text(&report["vectorBucketName"]),
+            text(&report["indexName"]),
+            text(&report["uuid"]),
+            report["dimension"],
+            text(&report["distanceMetric"])
+        ),
+        format!(
+            "manifest {}: {} live rows, {} dead, {} bytes; tail: {} entries, {} rows, {} KiB",
+            report["manifestVersion"],
+            report["liveRows"],
+            report["deadRows"],
+            report["bytes"],
+            report["tail"]["entries"],
+            report["tail"]["rows"],
+            report["tail"]["kib"]
+        ),
+    ];
+    if let Some(generation) = report["generation"].as_object() {
+        let rows = generation.get("rowsWhenTrained").unwrap_or(&Value::Null);
+        lines.push(format!("generation {}: trained at {rows} rows", text(&generation["id"])));
+    }
+    let head = [
+        "shard", "rows", "dead", "bytes/row", "index", "lists", "median", "largest", "recall@10", "nprobe", "depth",
+        "recall@100", "generation",
+    ];
+    let shards = report["shards"].as_array().map_or(&[] as &[Value], Vec::as_slice);
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(shards.iter().map(shard_row));
+    lines.push(aligned(&rows));
+    for damage in report["damage"].as_array().into_iter().flatten() {
+        lines.push(format!("DAMAGED {}", text(damage)));
+    }
+    if report["verified"] == true && report["damage"].as_array().is_some_and(Vec::is_empty) {
+        lines.push("every object was read, every checksum is right".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn shard_row(shard: &Value) -> Vec<String> {
+    let index = &shard["index"];
+    let bytes = shard["bytesPerRow"].as_f64().map_or("?".to_owned(), |bytes| format!("{bytes:.1}"));
+    let mut row = vec![text(&shard["id"]), text(&shard["rows"]), text(&shard["dead"]), bytes];
+    if index.is_null() {
+        row.push("flat".to_owned());
+        return row;
+    }
+    let chosen = &index["curves"][0]["chosen"];
+    row.extend([
+        format!("{}x{}", text(&index["code"]["kind"]), index["code"]["m"]),
+        text(&index["nlist"]),
+        text(&index["lists"]["median"]),
+        text(&index["lists"]["largest"]),
+        text(&index["recallAt10"]),
+        text(&chosen["nprobe"]),
+        text(&chosen["depth"]),
+        text(&index["recallAt100"]),
+        text(&index["generation"]),
+    ]);
+    row
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Columns as wide as their widest cell.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,243 @@
+//! How well an index finds what the exact scan finds: rows of the shard serve as queries, each without itself.
+//!
+//! Rows at the same distance as the k-th true answer count as true answers too: duplicates have no order.
+
+use std::collections::BinaryHeap;
+
+use format::{RecallCurve, RecallPoint};
+use rayon::prelude::*;
+
+use super::Space;
+use super::sample::spread;
+use crate::distance::PreparedQuery;
+use crate::error::EngineError;
+use crate::ivfpq::Index;
+
+/// The curves that are measured, and how many candidates each of their points compares.
+const CURVES: [(usize, &[usize]); 2] = [
+    (10, &[10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640]),
+    (100, &[100, 150, 200, 300, 400, 600, 800, 1200, 1600]),
+];
+/// Multiplications that finding the true answers may cost; fewer queries serve for large shards.
+const TRUTH_WORK: u64 = 20_000_000_000;
+/// No fewer queries than this, whatever they cost.
+const LEAST_QUERIES: u64 = 64;
+/// From here on more lists cannot find anything that matters.
+const ENOUGH: f64 = 0.9995;
+/// Rows that are compared with every query while they are in the cache.
+const BLOCK_ROWS: usize = 64;
+/// Rows that one thread takes at a time.
+const TASK_ROWS: usize = 8 * 1024;
+
+/// An index and the rows behind it.
+pub(super) struct Subject<'a, V> {
+    pub(super) index: &'a Index,
+    pub(super) space: Space,
+    pub(super) rows: u32,
+    /// The vector of a row, little-endian.
+    pub(super) vector: V,
+}
+
+struct Query {
+    row: u32,
+    prepared: PreparedQuery,
+    /// As FAISS sees it.
+    seen: Vec<f32>,
+    /// Lists, nearest first.
+    lists: Vec<u32>,
+    /// Distances of the nearest others, ascending.
+    truth: Vec<f32>,
+}
+
+impl<'a, V: Fn(u32) -> &'a [u8] + Sync> Subject<'a, V> {
+    /// Measures with at most `queries` rows, visiting more and more of the lists.
+    pub(super) fn curves(&self, queries: usize, seed: u64) -> Result<Vec<RecallCurve>, EngineError> {
+        let queries = self.queries(queries, seed)?;
+        let ks: Vec<_> = CURVES.iter().filter(|(k, _)| *k < self.rows as usize).collect();
+        let count = u32::try_from(queries.len()).unwrap_or(u32::MAX);
+        let mut curves: Vec<RecallCurve> = ks
+            .iter()
+            .map(|(k, _)| RecallCurve {
+                k: u32::try_from(*k).unwrap_or(u32::MAX),
+                queries: count,
+                points: Vec::new(),
+            })
+            .collect();
+        for nprobe in steps(self.index.shape().nlist) {
+            let found = queries
+                .par_iter()
+                .map(|query| self.found(query, nprobe, &ks))
+                .try_reduce(Vec::new, |left, right| Ok(add(left, right)))?;
+            let mut enough = true;
+            let mut found = found.into_iter();
+            for (curve, (_, depths)) in curves.iter_mut().zip(&ks) {
+                for (depth, found) in depths.iter().zip(found.by_ref()) {
+                    curve.points.push(RecallPoint {
+                        nprobe: u32::try_from(nprobe).unwrap_or(u32::MAX),
+                        depth: u32::try_from(*depth).unwrap_or(u32::MAX),
+                        found,
+                    });
+                }
+                enough &= curve.points.last().is_some_and(|point| curve.recall(point) >= ENOUGH);
+            }
+            if enough {
+                break;
+            }
+        }
+        Ok(curves)
+    }
+
+    /// How many candidates the first curve needs for `recall` when every list is visited: what the code alone is
+    /// worth. `None` when no measured number is enough.
+    pub(super) fn depth_of_code(&self, recall: f64, queries: usize, seed: u64) -> Result<Option<u32>, EngineError> {
+        let queries = self.queries(queries, seed)?;
+        let Some(first) = CURVES.first().filter(|(k, _)| *k < self.rows as usize) else {
+            return Ok(Some(0));
+        };
+        let found = queries
+            .par_iter()
+            .map(|query| self.found(query, self.index.shape().nlist, &[first]))
+            .try_reduce(Vec::new, |left, right| Ok(add(left, right)))?;
+        let wanted = queries.len() as f64 * first.0 as f64 * recall;
+        let depth = first.1.iter().zip(found).find(|(_, found)| f64::from(*found) >= wanted);
+        Ok(depth.map(|(depth, _)| u32::try_from(*depth).unwrap_or(u32::MAX)))
+    }
+
+    fn queries(&self, most: usize, seed: u64) -> Result<Vec<Query>, EngineError> {
+        let each = u64::from(self.rows).saturating_mul(self.space.dimension() as u64).max(1);
+        let affordable = (TRUTH_WORK / each).max(LEAST_QUERIES);
+        let count = most.min(usize::try_from(affordable).unwrap_or(usize::MAX));
+        let rows = spread(u64::from(self.rows), count, seed ^ 0x5155_4552_5953);
+        let mut queries: Vec<Query> = rows
+            .into_par_iter()
+            .map(|row| self.query(u32::try_from(row).unwrap_or(u32::MAX)))
+            .collect::<Result<_, _>>()?;
+        let most_k = CURVES.iter().map(|(k, _)| *k).max().unwrap_or(0);
+        for (query, truth) in self.truths(&queries, most_k).into_iter().enumerate() {
+            if let Some(query) = queries.get_mut(query) {
+                query.truth = truth.into_sorted_vec().into_iter().map(f32::from_bits).collect();
+            }
+        }
+        Ok(queries)
+    }
+
+    fn query(&self, row: u32) -> Result<Query, EngineError> {
+        let bytes = (self.vector)(row);
+        let values: Vec<f32> = bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
+        let seen = self.space.query(&values);
+        let mut distances = Vec::new();
+        self.index.coarse_distances(&seen, &mut distances)?;
+        let mut lists: Vec<u32> = (0..).take(distances.len()).collect();
+        let distance = |list: &u32| distances.get(*list as usize).copied().unwrap_or(f32::MAX);
+        lists.sort_by(|left, right| distance(left).total_cmp(&distance(right)));
+        Ok(Query {
+            row,
+            prepared: PreparedQuery::new(&values, self.space.metric()),
+            seen,
+            lists,
+            truth: Vec::new(),
+        })
+    }
+
+    /// For each query the bits of the distances of its `k` nearest others.
+    fn truths(&self, queries: &[Query], k: usize) -> Vec<BinaryHeap<u32>> {
+        let empty = || vec![BinaryHeap::with_capacity(k + 1); queries.len()];
+        let starts: Vec<u32> = (0..self.rows).step_by(TASK_ROWS).collect();
+        starts
+            .into_par_iter()
+            .fold(empty, |mut nearest, start| {
+                let end = self.rows.min(start.saturating_add(TASK_ROWS as u32));
+                self.offer_rows(start..end, queries, k, &mut nearest);
+                nearest
+            })
+            .reduce(empty, |mut left, right| {
+                for (left, right) in left.iter_mut().zip(right) {
+                    right.into_iter().for_each(|bits| keep(left, bits, k));
+                }
+                left
+            })
+    }
+
+    fn offer_rows(&self, rows: std::ops::Range<u32>, queries: &[Query], k: usize, nearest: &mut [BinaryHeap<u32>]) {
+        let mut block = Vec::new();
+        let mut distances = [0.0; BLOCK_ROWS];
+        for start in rows.clone().step_by(BLOCK_ROWS) {
+            let end = rows.end.min(start.saturating_add(BLOCK_ROWS as u32));
+            block.clear();
+            (start..end).for_each(|row| block.extend_from_slice((self.vector)(row)));
+            for (query, nearest) in queries.iter().zip(nearest.iter_mut()) {
+                query.prepared.distances(&block, &mut distances);
+                for (row, distance) in (start..end).zip(&distances) {
+                    if row != query.row {
+                        keep(nearest, distance.to_bits(), k);
+                    }
+                }
+            }
+        }
+    }
+
+    /// For each curve and depth, how many true answers are among the candidates.
+    fn found(&self, query: &Query, nprobe: usize, curves: &[&(usize, &[usize])]) -> Result<Vec<u32>, EngineError> {
+        let deepest = curves.iter().filter_map(|(_, depths)| depths.last()).max().copied().unwrap_or(0);
+        let lists = query.lists.get(..nprobe).unwrap_or(&query.lists);
+        // One more: the query itself is among them.
+        let labels = self.index.search(&query.seen, lists, deepest + 1, None)?;
+        let others = labels.into_iter().filter(|row| *row != query.row);
+        let distances: Vec<f32> = others.map(|row| query.prepared.distance((self.vector)(row))).collect();
+        let mut found = Vec::new();
+        for (k, depths) in curves {
+            let farthest = query.truth.get(k - 1).copied().unwrap_or(f32::MAX);
+            for depth in *depths {
+                let candidates = distances.get(..*depth).unwrap_or(&distances);
+                let within = candidates.iter().filter(|distance| **distance <= farthest).count();
+                found.push(u32::try_from(within.min(*k)).unwrap_or(u32::MAX));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Keeps the `k` smallest; distances are not negative, so their bits order as they do.
+fn keep(nearest: &mut BinaryHeap<u32>, bits: u32, k: usize) {
+    if nearest.len() < k {
+        nearest.push(bits);
+    } else if let Some(mut worst) = nearest.peek_mut()
+        && bits < *worst
+    {
+        *worst = bits;
+    }
+}
+
+fn add(left: Vec<u32>, right: Vec<u32>) -> Vec<u32> {
+    if left.is_empty() {
+        return right;
+    }
+    left.iter().zip(&right).map(|(left, right)| left + right).collect()
+}
+
+/// Numbers of lists to measure with: from a few in a thousand to all, by about a third more each time.
+fn steps(nlist: usize) -> Vec<usize> {
+    let mut steps = Vec::new();
+    let mut next = (nlist / 256).max(1);
+    while next < nlist {
+        steps.push(next);
+        next = (next * 4).div_ceil(3);
+    }
+    steps.push(nlist.max(1));
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::steps;
+
+    #[test]
+    fn steps_rise_to_all_lists() {
+        for nlist in [1, 2, 3, 100, 1024, 16_384] {
+            let steps = steps(nlist);
+            assert!(steps.is_sorted_by(|left, right| left < right), "{steps:?}");
+            assert_eq!(steps.last(), Some(&nlist));
+            assert!(steps.len() < 24, "{steps:?}");
+        }
+    }
+}

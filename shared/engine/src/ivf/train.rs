@@ -1,0 +1,184 @@
+//! A training generation: the coarse quantizer and the codebooks that the shards of an index share.
+
+use bytes::Bytes;
+use format::{IvfCode, IvfCodeKind};
+use model::{DistanceMetric, IndexConfig, TrainId};
+use rayon::prelude::*;
+
+use super::recall::Subject;
+use super::{IvfConfig, Space, sample};
+use crate::build::MergeSource;
+use crate::error::EngineError;
+use crate::ivfpq::{Code, Coarse, Generation, Metric};
+
+/// A code is good enough when so many candidates hold [`TRIAL_RECALL`] of ten true answers among the trial's rows.
+const TRIAL_DEPTH: u32 = 60;
+const TRIAL_RECALL: f64 = 0.99;
+/// Rows that a code is tried on.
+const TRIAL_ROWS: usize = 32_768;
+/// Queries of a trial.
+const TRIAL_QUERIES: usize = 64;
+
+/// A generation, with what FAISS's file does not say.
+#[derive(Debug)]
+pub struct TrainedGeneration {
+    /// Names `train/<id>.faiss`.
+    pub id: TrainId,
+    pub(super) space: Space,
+    pub(super) code: IvfCode,
+    pub(super) faiss: Generation,
+}
+
+impl TrainedGeneration {
+    /// Reads `train/<id>.faiss`, whose checksum the caller has verified; `exponent` is the manifest's.
+    ///
+    /// # Errors
+    /// When FAISS refuses it or it does not belong to an index of this configuration.
+    pub fn open(id: TrainId, bytes: &[u8], config: &IndexConfig, exponent: i32) -> Result<Self, EngineError> {
+        let faiss = Generation::open(bytes)?;
+        let shape = faiss.shape();
+        let (kind, m) = match shape.code {
+            Code::Pq4 { m } => (IvfCodeKind::Pq4, m),
+            Code::Pq8 { m } => (IvfCodeKind::Pq8, m),
+        };
+        let dimension = config.dimension.get();
+        if shape.metric != metric(config.metric) || shape.dimension < dimension {
+            let what = format!("training generation {id} is of another metric or dimension than its index");
+            return Err(EngineError::Corrupt { what });
+        }
+        Ok(Self {
+            id,
+            space: Space::new(config.metric, dimension, shape.dimension, exponent),
+            code: IvfCode {
+                kind,
+                m: u32::try_from(m).unwrap_or(u32::MAX),
+            },
+            faiss,
+        })
+    }
+
+    /// Trains from a bounded sample of the live rows of `sources`. `index_rows` are the live rows of the whole index;
+    /// the id is the seed. Call it on the [`crate::Pool`].
+    ///
+    /// Memory: the configured bytes for the rows, and what the trials need beside them (a code for each of
+    /// [`TRIAL_ROWS`] rows).
+    ///
+    /// # Errors
+    /// When there is no live row, or FAISS fails.
+    pub fn train(
+        config: &IndexConfig,
+        ivf: &IvfConfig,
+        sources: &[MergeSource<'_>],
+        index_rows: u64,
+        id: TrainId,
+    ) -> Result<Self, EngineError> {
+        let dimension = config.dimension.get();
+        let row_bytes = (dimension as u64 + 8) * size_of::<f32>() as u64;
+        let affordable = usize::try_from(ivf.sample_bytes / row_bytes).unwrap_or(usize::MAX);
+        let available = usize::try_from(sample::live(sources)).unwrap_or(usize::MAX).min(affordable);
+        let lists = ivf.lists(index_rows, available);
+        let seed = seed_of(id);
+        let rows = sample::vectors(sources, available.min(lists.saturating_mul(ivf.sample_per_list)), seed);
+        if rows.is_empty() {
+            let what = "a training generation without rows".to_owned();
+            return Err(EngineError::Corrupt { what });
+        }
+        let (padded, codes) = ivf.codes(dimension, rows.len());
+        let exponent = match config.metric {
+            DistanceMetric::Cosine => 0,
+            DistanceMetric::Euclidean => Space::exponent_for(rows.iter().copied()),
+        };
+        let space = Space::new(config.metric, dimension, padded, exponent);
+        let mut seen = Vec::with_capacity(rows.len() * padded);
+        rows.iter().for_each(|row| space.append(row, &mut seen));
+        let coarse = Coarse::train(padded, metric(config.metric), lists, &seen, seed)?;
+        let (code, faiss) = choose_code(&coarse, &codes, &rows, &seen, space, seed)?;
+        Ok(Self { id, space, code, faiss })
+    }
+
+    /// `train/<id>.faiss`
+    ///
+    /// # Errors
+    /// When FAISS fails.
+    pub fn to_bytes(&self) -> Result<Bytes, EngineError> {
+        Ok(self.faiss.to_bytes().into())
+    }
+
+    /// The exponent that the manifest keeps.
+    pub fn exponent(&self) -> i32 {
+        self.space.exponent()
+    }
+}
+
+/// FAISS's word for a metric.
+pub(crate) fn metric(metric: DistanceMetric) -> Metric {
+    match metric {
+        DistanceMetric::Cosine => Metric::InnerProduct,
+        DistanceMetric::Euclidean => Metric::L2,
+    }
+}
+
+fn faiss_code(code: IvfCode) -> Code {
+    let m = code.m as usize;
+    match code.kind {
+        IvfCodeKind::Pq4 => Code::Pq4 { m },
+        IvfCodeKind::Pq8 => Code::Pq8 { m },
+    }
+}
+
+fn seed_of(id: TrainId) -> u64 {
+    let [.., a, b, c, d, e, f, g, h] = id.0.to_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// The smallest code that orders the sample's rows well enough; the largest when none does.
+fn choose_code(
+    coarse: &Coarse,
+    codes: &[IvfCode],
+    rows: &[&[u8]],
+    seen: &[f32],
+    space: Space,
+    seed: u64,
+) -> Result<(IvfCode, Generation), EngineError> {
+    let mut chosen = None;
+    for (number, code) in codes.iter().enumerate() {
+        let faiss = Generation::train(coarse, faiss_code(*code), seen, seed)?;
+        let is_last = number + 1 == codes.len();
+        if is_last || is_good(&faiss, rows, seen, space, seed)? {
+            chosen = Some((*code, faiss));
+            break;
+        }
+    }
+    chosen.ok_or_else(|| EngineError::Corrupt {
+        what: "no product quantizer to choose from".to_owned(),
+    })
+}
+
+fn is_good(faiss: &Generation, rows: &[&[u8]], seen: &[f32], space: Space, seed: u64) -> Result<bool, EngineError> {
+    let step = rows.len().div_ceil(TRIAL_ROWS).max(1);
+    let width = space.padded();
+    let trial: Vec<(&[u8], &[f32])> = rows.iter().copied().zip(seen.chunks_exact(width)).step_by(step).collect();
+    let batches: Vec<_> = trial
+        .par_chunks(1024)
+        .map(|batch| {
+            let seen: Vec<f32> = batch.iter().flat_map(|(_, seen)| seen.iter().copied()).collect();
+            Ok::<_, EngineError>((faiss.assign(&seen)?, faiss.encode(&seen)?))
+        })
+        .collect::<Result<_, _>>()?;
+    let (lists, codes): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
+    let (lists, codes) = (lists.concat(), codes.concat());
+    let order = super::assemble::by_list(&lists, faiss.shape().nlist);
+    let codes = super::assemble::permuted(&codes, faiss.code_size(), &order.rows);
+    let index = faiss.assemble(&order.list_starts, &codes)?;
+    let subject = Subject {
+        index: &index,
+        space,
+        rows: u32::try_from(order.rows.len()).unwrap_or(u32::MAX),
+        vector: |row: u32| {
+            let place = order.rows.get(row as usize).and_then(|row| trial.get(*row as usize));
+            place.map_or(&[] as &[u8], |(bytes, _)| *bytes)
+        },
+    };
+    let depth = subject.depth_of_code(TRIAL_RECALL, TRIAL_QUERIES, seed)?;
+    Ok(depth.is_some_and(|depth| depth <= TRIAL_DEPTH))
+}
