@@ -68,6 +68,23 @@ def test_concurrent_puts_of_one_key_leave_one_whole_version(bucket):
     assert len(index.query([0, 0])) == 1
 
 
+def test_delete_by_filter_spares_what_was_rewritten_meanwhile(bucket):
+    """Rows move out of the filter while it deletes: whoever was first, no acknowledged new version is gone."""
+    index, count = bucket.index(), 200
+    for _ in range(12):
+        index.put(*(vector(f"k{n}", [1, 2], {"state": "old"}) for n in range(count)))
+
+        def work(number):
+            if number == 0:
+                return ok(index.call("DeleteVectors", filter={"state": "old"}))
+            for start in range(0, count, 20):
+                index.put(*(vector(f"k{n}", [3, 4], {"state": "new"}) for n in range(start, start + 20)))
+
+        at_once(work, 2)
+        left = [row["metadata"]["state"] for row in index.list(returnMetadata=True)]
+        assert left == ["new"] * count
+
+
 def test_batches_are_never_seen_in_part(bucket):
     """Writers replace all ten keys at a time; a reader of the ten always sees one round."""
     index = bucket.index()

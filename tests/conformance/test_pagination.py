@@ -169,6 +169,23 @@ def test_a_token_belongs_to_its_index(thousand, shared_bucket):
     invalid(shared_bucket.index().call("ListVectors", nextToken=token))
 
 
+def test_a_token_of_index_names_belongs_to_its_bucket(api):
+    """Not to another bucket, nor to a later one of the same name: it would skip names there."""
+    first, second = Bucket(api), Bucket(api)
+    for name in ("ab0", "ab1", "ab2"):
+        first.index(name)
+    second.index("ab0")
+    wanted = {"prefix": "ab", "maxResults": 2}
+    token = ok(api.call("ListIndexes", first.by_name, **wanted))["nextToken"]
+    assert len(ok(api.call("ListIndexes", first.by_arn, **wanted, nextToken=token))["indexes"]) == 1
+    invalid(api.call("ListIndexes", second.by_name, **wanted, nextToken=token))
+    first.remove()
+    again = Bucket(api, name=first.name)
+    invalid(api.call("ListIndexes", again.by_name, **wanted, nextToken=token))
+    for bucket in (second, again):
+        bucket.remove()
+
+
 def test_tokens_do_not_cross_operations(api, thousand, bucket_family):
     token = ok(api.call("ListVectorBuckets", prefix=bucket_family[0], maxResults=1))["nextToken"]
     invalid(thousand.call("ListVectors", nextToken=token))

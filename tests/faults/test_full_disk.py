@@ -146,21 +146,45 @@ def test_other_writes_on_a_full_disk(start, caller, small_disk, operation, param
     assert len(stored(index)) == (19 if operation == "DeleteVectors" else 20)
 
 
-def test_start_on_a_full_disk(start, caller, small_disk):
-    """A server that starts on a full disk still reads; or it refuses to start, without harming anything."""
-    server = start(storage=small_disk / "data")
+@pytest.mark.parametrize("indexer", ["on", "paused"])
+def test_start_on_a_full_disk(start, caller, small_disk, indexer):
+    """A server that starts on a full disk reads, says what is wrong, and writes again once there is space."""
+    server = start("--indexer", indexer, storage=small_disk / "data")
     index = Bucket(caller(server)).index(dimension=64)
     ok(put(RawClient(server.endpoint), index.by_name, 0))
     server.kill()
     ballast = fill(small_disk)
-    try:
-        server.start(timeout=15)
-        index.bucket.api = caller(server)
-        check_contents(index, [0])
-        server.kill()
-    except RuntimeError:
-        assert not server.alive()
-    ballast.unlink()
-    server.start()
+    server.start(timeout=15)
     index.bucket.api = caller(server)
     check_contents(index, [0])
+    assert "full" in server.output()
+    client = RawClient(server.endpoint)
+    refused(put(client, index.by_name, 1), "ServiceUnavailableException")
+    ballast.unlink()
+    acknowledged = [0]
+    recover(client, index, acknowledged)
+    server.restart()
+    index.bucket.api = caller(server)
+    assert set(wanted(acknowledged)) <= set(stored(index))
+
+
+def test_deletions_on_a_full_disk(start, caller, small_disk):
+    """Space can be made over the API: deletions have a little space of their own, and a deleted index frees its."""
+    server = start(storage=small_disk / "data")
+    bucket = Bucket(caller(server))
+    index, other = bucket.index(dimension=64), bucket.index(dimension=64)
+    client = RawClient(server.endpoint)
+    for number in range(40):
+        ok(put(client, other.by_name, number))
+    ok(put(client, index.by_name, 0))
+    fill(small_disk)
+    while put(client, index.by_name, 1).status == 200:
+        pass
+    for step in range(5):
+        ok(client.call("DeleteVectors", index.by_name, keys=[f"b0-{step}"]))
+    assert not {f"b0-{step}" for step in range(5)} & set(stored(index))
+    ok(client.call("DeleteIndex", other.by_name))
+    recover(client, index, [])
+    server.restart()
+    index.bucket.api = caller(server)
+    assert not {f"b0-{step}" for step in range(5)} & set(stored(index))

@@ -2,11 +2,13 @@
 
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from expect import ok
@@ -54,6 +56,27 @@ def test_sigterm_finishes_requests_in_flight(start, caller):
     server.start()
     index.bucket.api = caller(server)
     assert list(index.get("last")) == ["last"]
+
+
+def test_sigterm_is_seen_while_every_connection_is_taken(start):
+    """More idle connections than the server takes at a time."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 20_000), most))
+    server = start()
+    address = server.endpoint.removeprefix("http://").split(":")
+    idle = []
+    for _ in range(4200):
+        try:
+            idle.append(socket.create_connection(address, timeout=2))
+        except TimeoutError:
+            break  # the kernel's queue is full as well
+    assert len(idle) > 4096
+    time.sleep(1)
+    began = time.monotonic()
+    assert server.terminate(10) in (0, -signal.SIGTERM)
+    assert time.monotonic() - began < 10
+    for connection in idle:
+        connection.close()
 
 
 def test_sigterm_under_load_loses_nothing_acknowledged(start, caller):
@@ -131,7 +154,18 @@ def test_keys_of_the_environment(tmp_path):
 
 @pytest.mark.parametrize(
     "flags",
-    [["--no-such-flag"], ["--indexer", "sometimes"], ["--auth", "perhaps"], ["--port", "70000"], ["--account", "12"]],
+    [
+        ["--no-such-flag"],
+        ["--indexer", "sometimes"],
+        ["--auth", "perhaps"],
+        ["--port", "70000"],
+        ["--account", "12"],
+        ["--collect-interval-s", "0"],
+        ["--collect-interval-s", "99999999999"],
+        ["--collect-floor-age-s", "99999999999"],
+        ["--collect-list-age-s", "-1"],
+        ["--fold-age-ms", "0"],
+    ],
     ids=" ".join,
 )
 def test_wrong_flags_are_refused(tmp_path, flags):
@@ -214,6 +248,32 @@ def test_paused_indexer_leaves_the_tail_and_a_running_one_folds_it(start, caller
         time.sleep(0.2)
     compare(index, live)
     assert ok(index.call("GetIndex"))["index"]["vectorCount"] > 0, "the tail was not folded within a minute"
+
+
+def test_a_deleted_index_gives_back_its_disk_and_its_maps(start, caller):
+    """Soon, not only at the next collection, and though its shards were in the caches."""
+    server = start("--fold-age-ms", "200")
+    index = Bucket(caller(server)).index(dimension=256)
+    index.put(*(vector(f"k{n}", [float(n)] * 256) for n in range(2000)))
+    deadline = time.monotonic() + 30
+    while ok(index.call("GetIndex"))["index"]["unindexedCount"] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(index.query([1.0] * 256, 10)) == 10
+
+    def mapped():
+        maps = Path(f"/proc/{server.pid}/maps").read_text().splitlines()
+        return [line for line in maps if str(server.storage) in line]
+
+    def stored():
+        folders = [folder for folder in (server.storage / "v1").iterdir() if folder.name != "catalog"]
+        return sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+
+    assert mapped() and stored() > 2_000_000
+    ok(index.call("DeleteIndex"))
+    deadline = time.monotonic() + 15
+    while (mapped() or stored()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert (mapped(), stored()) == ([], 0)
 
 
 def test_an_unwritable_directory_is_refused(tmp_path):

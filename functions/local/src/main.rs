@@ -19,6 +19,11 @@ mod server;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tikv_jemallocator::Jemalloc;
+
+/// How soon freed memory goes back to the system is set where it is built (`.cargo/config.toml`).
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// A vector database that speaks the Amazon S3 Vectors API.
 #[derive(Debug, Parser)]

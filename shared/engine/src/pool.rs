@@ -96,8 +96,32 @@ impl Pool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        let ticket = self.queue()?;
+        self.start(ticket, job).await
+    }
+
+    /// Runs `job` like [`Pool::run`], but is never refused: for a step of work that was let in already (a request's
+    /// next step, the indexer's few lanes), which would only have to be begun again.
+    ///
+    /// # Errors
+    /// [`PoolError::Panicked`] when the job panics.
+    pub async fn run_next<T, F>(&self, job: F) -> Result<T, PoolError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let ticket = Ticket { waiting: &self.waiting };
+        self.start(ticket, job).await
+    }
+
+    async fn start<T, F>(&self, ticket: Ticket<'_>, job: F) -> Result<T, PoolError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
         let permit = {
-            let _ticket = self.queue()?;
+            let _ticket = ticket;
             Arc::clone(&self.running)
                 .acquire_owned()
                 .await
@@ -215,7 +239,15 @@ mod tests {
                 tokio::task::yield_now().await;
             }
             assert_eq!(pool.run(|| 9).await, Err(PoolError::Busy { waiting: 2 }));
+            let next_step = tokio::spawn({
+                let pool = Arc::clone(&pool);
+                async move { pool.run_next(|| 8).await }
+            });
+            while pool.waiting() < 3 {
+                tokio::task::yield_now().await;
+            }
             open.send(()).unwrap();
+            assert_eq!(next_step.await.unwrap(), Ok(8), "what was let in waits for its turn");
             blocker.await.unwrap().unwrap();
             for (n, waiter) in waiters.into_iter().enumerate() {
                 assert_eq!(waiter.await.unwrap(), Ok(n));

@@ -150,6 +150,12 @@ impl IndexRecord {
         Ok(record)
     }
 
+    /// The sequence number after the last entry of the tail. It only rises, and only by appends: a fold takes entries
+    /// out of the tail and moves `wal_base` by as many.
+    pub fn end(&self) -> u64 {
+        self.wal_base.saturating_add(self.wal.len() as u64)
+    }
+
     /// What every record must satisfy, whoever stored it.
     pub fn check(&self) -> Result<(), FormatError> {
         let sum: u64 = self.wal.iter().map(|entry| u64::from(entry.kib)).sum();

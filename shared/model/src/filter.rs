@@ -1,6 +1,7 @@
-//! The filter language (API.md section 6): tree, parser, evaluator.
+//! The filter language (API.md section 6): tree, parser, evaluator, canonical text.
 
 mod ast;
+mod canonical;
 mod eval;
 mod fault;
 mod parse;

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// `Serialize` as the `Display` text, `Deserialize` through `FromStr` (so that what is read is checked).
@@ -70,36 +70,93 @@ pub(crate) fn elements(raw: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(raw.get()).ok()
 }
 
+/// Whether a JSON array has more than `most` elements: it is read no further than that.
+pub(crate) fn is_longer(raw: &RawValue, most: usize) -> bool {
+    struct Counter {
+        most: usize,
+        is_longer: bool,
+    }
+
+    impl<'de> Visitor<'de> for &mut Counter {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+            let mut count = 0;
+            while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {
+                count += 1;
+                if count > self.most {
+                    self.is_longer = true;
+                    return Err(serde::de::Error::custom("too many elements"));
+                }
+            }
+            Ok(())
+        }
+    }
+
+    // The shortest element is one byte and a comma.
+    if raw.get().len() / 2 <= most {
+        return false;
+    }
+    let mut counter = Counter { most, is_longer: false };
+    // Too long, or not an array: either way it ends here.
+    let _ = serde_json::Deserializer::from_str(raw.get()).deserialize_seq(&mut counter);
+    counter.is_longer
+}
+
 /// The members of a JSON object, in the order of the text, duplicates included.
 #[derive(Debug)]
 pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 
 impl<'a> Members<'a> {
     pub(crate) fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+        let mut members = Vec::with_capacity(8);
+        each_member(text, |name, raw| {
+            members.push((name, raw));
+            true
+        })?;
+        Ok(Self(members))
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor;
+/// Hands out the members of a JSON object one by one, in the order of the text, duplicates included, until `each` says
+/// no; what follows is not read then.
+pub(crate) fn each_member<'a>(
+    text: &'a str,
+    each: impl FnMut(String, &'a RawValue) -> bool,
+) -> Result<(), serde_json::Error> {
+    struct ObjectVisitor<F> {
+        each: F,
+        stopped: bool,
+    }
 
-        impl<'de> Visitor<'de> for ObjectVisitor {
-            type Value = Vec<(String, &'de RawValue)>;
+    impl<'de, F: FnMut(String, &'de RawValue) -> bool> Visitor<'de> for &mut ObjectVisitor<F> {
+        type Value = ();
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(8);
-                while let Some(member) = map.next_entry::<String, &'de RawValue>()? {
-                    members.push(member);
-                }
-                Ok(members)
-            }
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
         }
 
-        deserializer.deserialize_map(ObjectVisitor).map(Members)
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            while let Some((name, raw)) = map.next_entry::<String, &'de RawValue>()? {
+                if !(self.each)(name, raw) {
+                    self.stopped = true;
+                    return Err(serde::de::Error::custom("enough"));
+                }
+            }
+            Ok(())
+        }
     }
+
+    let mut visitor = ObjectVisitor { each, stopped: false };
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let read = reader.deserialize_map(&mut visitor);
+    if visitor.stopped {
+        return Ok(());
+    }
+    read?;
+    reader.end()
 }

@@ -9,7 +9,7 @@
 //! | [`names`], [`arn`] | bucket names, index names, vector keys, resource ARNs |
 //! | [`vector`] | dimension, distance metric, what a legal vector is |
 //! | [`metadata`] | metadata objects: JSON text in, JSON text out, size accounting |
-//! | [`filter`] | the filter language: tree, parser, evaluator |
+//! | [`filter`] | the filter language: tree, parser, evaluator, canonical text |
 //! | [`index_config`], [`encryption`], [`mode`] | what never changes about an index |
 //! | [`tags`] | rules for resource tags |
 //! | [`limits`] | every number of the API, with its source |

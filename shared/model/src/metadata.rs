@@ -124,6 +124,16 @@ impl Metadata {
         parse::object(json).map(|entries| Self { entries })
     }
 
+    /// Reads metadata as a client has sent it: like [`Metadata::parse`], but no further than it can be legal, so that
+    /// what it holds is bounded by the limits and not by the text.
+    ///
+    /// # Errors
+    /// As [`Metadata::parse`]; and [`MetadataFault::Keys`] or [`MetadataFault::Size`] where reading on is pointless: at
+    /// the first key too many, far beyond the number of members or the size (what is replaced later included).
+    pub fn parse_within(json: &str, limits: &MetadataLimits) -> Result<Self, MetadataFault> {
+        parse::object_within(json, limits).map(|entries| Self { entries })
+    }
+
     /// Judges counts and sizes, in the order keys, filterable size, total size.
     ///
     /// # Errors

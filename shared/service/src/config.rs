@@ -104,7 +104,8 @@ pub struct FoldConfig {
     pub sole_indexer: bool,
     /// How long a lease on an index's indexing lasts.
     pub lease: Duration,
-    /// First wait after a failed attempt; doubles up to `retry_max`.
+    /// Wait after an attempt that failed for a reason that passes (a busy pool, a full disk); after one that the
+    /// index's own data made fail it doubles each time, up to `retry_max`.
     pub retry_first: Duration,
     /// Longest wait between failed attempts.
     pub retry_max: Duration,
@@ -124,7 +125,7 @@ impl Default for FoldConfig {
             sole_indexer: false,
             lease: Duration::from_secs(60),
             retry_first: Duration::from_secs(1),
-            retry_max: Duration::from_secs(300),
+            retry_max: Duration::from_secs(60),
             sweep_interval: Duration::from_secs(30),
         }
     }

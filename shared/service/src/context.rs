@@ -8,6 +8,7 @@ use storage::{Catalog, Doorbell, ObjectStore};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::indexing::purge::DeletedIndexes;
 use crate::metrics::ServiceMetrics;
 use crate::query::ReadCaches;
 use crate::write::WriteGroups;
@@ -40,6 +41,8 @@ pub struct Context {
     pub(crate) reads: ReadCaches,
     /// One live measurement of recall at a time.
     pub(crate) recall_permit: Semaphore,
+    /// Indexes that this process deleted: the indexer purges them soon.
+    pub(crate) deleted: DeletedIndexes,
     /// The per-index groups of concurrent writes.
     pub(crate) writes: WriteGroups,
 }
@@ -58,6 +61,7 @@ impl Context {
             metrics: Arc::new(ServiceMetrics::default()),
             reads,
             recall_permit: Semaphore::new(1),
+            deleted: DeletedIndexes::default(),
             writes,
         }
     }

@@ -97,6 +97,7 @@ async fn write(bench: Arc<Bench>, record: IndexRecord, size: usize) -> u64 {
         let mut append = Append {
             uuid: record.uuid,
             base: now.wal_base,
+            end: None,
             entry: WalEntry::new(id, 1, size),
             now_ms: 1,
         };

@@ -46,6 +46,15 @@ pub struct NameEntry {
     pub created_ms: u64,
 }
 
+/// The indexes of one bucket, and which bucket that was: its name may have led to another one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexNames {
+    /// The bucket.
+    pub bucket: BucketUuid,
+    /// Its indexes by name.
+    pub indexes: Vec<NameEntry>,
+}
+
 /// Which part of a listing is wanted. Names come in the order of their bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NamePage {
@@ -64,6 +73,9 @@ pub struct Append {
     pub uuid: IndexUuid,
     /// `wal_base` of the record that was read for this write.
     pub base: u64,
+    /// The sequence number that the entry must get, for a write that was made from what the index holds below it:
+    /// nothing may have been committed since. `None`: whichever comes.
+    pub end: Option<u64>,
     /// The WAL object.
     pub entry: WalEntry,
     /// When, for the dirty mark.
@@ -244,7 +256,7 @@ pub trait Catalog: Send + Sync + Debug {
     async fn delete_index(&self, path: &IndexPath, uuid: IndexUuid, now_ms: u64) -> Result<DeleteIndex, StoreError>;
 
     /// The indexes of a bucket by name; `None` when there is no such bucket.
-    async fn list_indexes(&self, bucket: &BucketName, page: &NamePage) -> Result<Option<Vec<NameEntry>>, StoreError>;
+    async fn list_indexes(&self, bucket: &BucketName, page: &NamePage) -> Result<Option<IndexNames>, StoreError>;
 
     /// The record of an index, strongly read.
     async fn read_record(&self, path: &IndexPath) -> Result<Option<IndexRecord>, StoreError>;

@@ -26,6 +26,9 @@ pub enum Refusal {
     /// A fold moved `wal_base` since the record was read.
     #[error("the tail begins at another sequence number")]
     BaseMoved,
+    /// Something was committed since the write was made, which the write must not overrule unseen.
+    #[error("the tail ends at another sequence number")]
+    EndMoved,
     /// Something new is older than the floor.
     #[error("the floor has passed an object's id")]
     FloorPassed,
@@ -53,6 +56,8 @@ pub enum Refusal {
 /// IF uuid = :u AND wal_base = :b AND floor < :ulid AND NOT contains(wal, :entry) AND size(wal) < 512 AND tail < 128 MB
 /// ```
 ///
+/// With `end` also `AND size(wal) = :end - :b`: the entry gets the sequence number `end`, or none.
+///
 /// # Errors
 /// The clause that does not hold.
 pub fn apply_append(record: &IndexRecord, append: &Append) -> Result<IndexRecord, Refusal> {
@@ -63,6 +68,10 @@ pub fn apply_append(record: &IndexRecord, append: &Append) -> Result<IndexRecord
     // I2: without this a resent append lands after its entry was folded and a key's newer version overwritten.
     if record.wal_base != append.base {
         return Err(Refusal::BaseMoved);
+    }
+    // I1: whoever decided by the entries below `end` has not seen the later ones. Only appends move it, folds do not.
+    if append.end.is_some_and(|end| end != record.end()) {
+        return Err(Refusal::EndMoved);
     }
     // I4: objects below the floor may already be on their way out.
     if record.floor >= append.entry.id.0 {

@@ -34,7 +34,7 @@ pub mod paths;
 pub use cas::CasCatalog;
 pub use catalog::{
     Append, Attachment, BucketInfo, Catalog, ClearDirty, Commit, CreateBucket, CreateIndex, DeleteBucket, DeleteIndex,
-    DirtyIndex, IndexPath, NameEntry, NamePage, Publish, Revision, SetLease, Tombstone, WriteAttachment,
+    DirtyIndex, IndexNames, IndexPath, NameEntry, NamePage, Publish, Revision, SetLease, Tombstone, WriteAttachment,
 };
 pub use doorbell::{Doorbell, Ring, Work};
 pub use error::StoreError;

@@ -35,6 +35,12 @@ pub trait ObjectStore: Send + Sync + Debug {
     /// [`StoreError::Conflict`].
     async fn put(&self, name: &ObjectName, bytes: Bytes) -> Result<(), StoreError>;
 
+    /// As [`put`](ObjectStore::put), for an object without which nothing can be deleted: a store that can fill up may
+    /// keep space for it (and for [`replace`](ObjectStore::replace), which only needs it for a moment).
+    async fn put_from_reserve(&self, name: &ObjectName, bytes: Bytes) -> Result<(), StoreError> {
+        self.put(name, bytes).await
+    }
+
     /// The whole object. Large ones may be a view of the page cache: a caller that keeps a small part copies it.
     async fn get(&self, name: &ObjectName) -> Result<Bytes, StoreError>;
 

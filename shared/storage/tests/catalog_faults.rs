@@ -69,6 +69,7 @@ fn append(uuid: u128, base: u64, number: u64) -> Append {
     Append {
         uuid: IndexUuid(Uuid::from_u128(uuid)),
         base,
+        end: None,
         entry,
         now_ms: number,
     }
@@ -386,7 +387,8 @@ async fn reading_beside_a_server_writes_nothing() {
     };
     assert_eq!(reader.read_record(&path()).await.unwrap(), None);
     assert_eq!(reader.list_all_indexes().await.unwrap(), []);
-    assert_eq!(reader.list_indexes(&bucket(1).name, &page).await.unwrap(), Some(vec![]));
+    let listed = reader.list_indexes(&bucket(1).name, &page).await.unwrap().unwrap();
+    assert_eq!(listed.indexes, []);
     assert_same(&before, &memory).await;
     // A server finishes it in passing.
     let server = open(Arc::new(memory.clone())).await.unwrap();

@@ -70,6 +70,18 @@ async fn a_full_disk_refuses_writes_whole_and_recovers() {
         catalog.list_buckets(&page).await.unwrap().is_empty(),
         "it goes on reading"
     );
+    // A deletion has space of its own, and the store can be opened again: full, it is not probed.
+    let deletion = paths::wal(index, WalId(ids.ulid(model::Ulid::NIL)));
+    let refused_again = store.put(&deletion, Bytes::from(vec![8; 5_000])).await.unwrap_err();
+    assert!(matches!(refused_again, StoreError::Full { .. }), "{refused_again}");
+    store
+        .put_from_reserve(&deletion, Bytes::from(vec![8; 5_000]))
+        .await
+        .unwrap();
+    drop((store, catalog));
+    let store = Directory::open(folder.path()).unwrap();
+    let catalog = CasCatalog::open(Arc::new(store.clone()), ids.clone()).await.unwrap();
+    assert!(catalog.list_buckets(&page).await.unwrap().is_empty());
     store.delete(&written[..2]).await.unwrap();
     store.put(&refused.0, Bytes::from(vec![7; 50_000])).await.unwrap();
 }

@@ -36,8 +36,8 @@ pub fn parse_f32_array(raw: &str) -> Result<Vec<f32>, NumberFault> {
             item: 0,
         });
     }
-    match scan_array(&mut scanner, &mut values) {
-        Ok(()) if scanner.end().is_ok() => Ok(values),
+    match scan_array(&mut scanner, &mut values, usize::MAX) {
+        Ok(_) if scanner.end().is_ok() => Ok(values),
         Err(ArrayFault::WrongType { item }) => Err(NumberFault {
             what: "not a number",
             item,
@@ -49,31 +49,28 @@ pub fn parse_f32_array(raw: &str) -> Result<Vec<f32>, NumberFault> {
     }
 }
 
-/// Appends the array that is next to `values`.
-pub(crate) fn scan_array(scanner: &mut Scanner<'_>, values: &mut Vec<f32>) -> Result<(), ArrayFault> {
-    let first = values.len();
+/// Appends the array that is next to `values`, but not more than `most` items, and answers how many there were.
+pub(crate) fn scan_array(scanner: &mut Scanner<'_>, values: &mut Vec<f32>, most: usize) -> Result<usize, ArrayFault> {
+    let mut count = 0;
     let mut more = scanner.open_array()?;
     while more {
-        match scanner.peek() {
+        let value = match scanner.peek() {
             Some(b'-' | b'0'..=b'9') => match number(scanner.rest()) {
                 Some((value, length)) => {
-                    values.push(value);
                     scanner.advance(length);
+                    value
                 }
-                None => scanner.fault("a number")?,
+                None => return scanner.fault("a number").map_err(ArrayFault::Scan),
             },
-            _ => match word(scanner)? {
-                Some(value) => values.push(value),
-                None => {
-                    return Err(ArrayFault::WrongType {
-                        item: values.len() - first,
-                    });
-                }
-            },
+            _ => word(scanner)?.ok_or(ArrayFault::WrongType { item: count })?,
+        };
+        if count < most {
+            values.push(value);
         }
+        count += 1;
         more = scanner.more_items()?;
     }
-    Ok(())
+    Ok(count)
 }
 
 impl From<ScanFault> for ArrayFault {

@@ -1,6 +1,7 @@
 //! The body of PutVectors in one pass: floats go straight into vectors, metadata stays raw text that has been scanned.
 //! Members come in any order, unknown ones are skipped, null is absent, the last duplicate wins. Memory: at most about
-//! four times the body (arrays of one-digit numbers), because only one record more than allowed is kept.
+//! twice the body (arrays of one-digit numbers), because only one record, and of each vector one value, more than
+//! allowed is kept.
 //!
 //! A value of a wrong type is passed over and remembered, since a later duplicate may replace it and bad syntax further
 //! on is the worse fault.
@@ -16,6 +17,8 @@ use crate::scan::{Kind, ScanFault, Scanner};
 
 /// Records that are kept: one more than a request may have.
 const KEPT_RECORDS: usize = *limits::VECTORS_PER_PUT.end() + 1;
+/// Values of a vector that are kept: one more than any index takes.
+const KEPT_VALUES: usize = *limits::DIMENSION.end() as usize + 1;
 
 /// What makes a record unusable though its JSON types are right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +36,10 @@ pub enum RecordFault {
 pub struct PutRecord<'a> {
     /// Its key; empty when missing.
     pub key: Cow<'a, str>,
-    /// Its values, not yet judged; empty when missing.
+    /// Its values, not yet judged; empty when missing. Of a longer list than any index takes the first 4,097.
     pub vector: Vec<f32>,
+    /// How many values were sent.
+    pub vector_length: usize,
     /// Its metadata's JSON text, not yet judged; `None` when absent or null.
     pub metadata: Option<RawJson<'a>>,
     /// What is wrong with it.
@@ -212,16 +217,21 @@ fn scan_record<'a>(scanner: &mut Scanner<'a>, position: usize, dimension: usize)
         Some(None) => faults.push(RecordFault::DataUnion),
         Some(Some(_)) => {}
     }
+    let (vector, vector_length) = data.flatten().unwrap_or_default();
     Ok(PutRecord {
         key: key.unwrap_or_default(),
-        vector: data.flatten().unwrap_or_default(),
+        vector,
+        vector_length,
         metadata,
         faults,
     })
 }
 
+/// The first values of a vector, and how many were sent.
+type Values = (Vec<f32>, usize);
+
 /// The values in a `data` union; `None` when it has not exactly the one member `float32`.
-fn scan_data(scanner: &mut Scanner<'_>, position: usize, dimension: usize) -> Result<Option<Vec<f32>>, ApiError> {
+fn scan_data(scanner: &mut Scanner<'_>, position: usize, dimension: usize) -> Result<Option<Values>, ApiError> {
     expect(scanner, Kind::Object, "an object", || {
         format!("/vectors/{position}/data")
     })?;
@@ -248,13 +258,13 @@ fn scan_data(scanner: &mut Scanner<'_>, position: usize, dimension: usize) -> Re
     Ok(values.transpose()?.filter(|_| !others))
 }
 
-fn scan_values(scanner: &mut Scanner<'_>, position: usize, dimension: usize) -> Result<Vec<f32>, ApiError> {
+fn scan_values(scanner: &mut Scanner<'_>, position: usize, dimension: usize) -> Result<Values, ApiError> {
     let path = || format!("/vectors/{position}/data/float32");
     expect(scanner, Kind::Array, "a list", path)?;
     // The last record's length is a good guess, but not one a client may choose.
     let mut values = Vec::with_capacity(dimension.min(*limits::DIMENSION.end() as usize));
-    match numbers::scan_array(scanner, &mut values) {
-        Ok(()) => Ok(values),
+    match numbers::scan_array(scanner, &mut values, KEPT_VALUES) {
+        Ok(count) => Ok((values, count)),
         Err(ArrayFault::Scan(fault)) => Err(fault.into()),
         Err(ArrayFault::WrongType { item }) => Err(wrong_type(&format!("{}/{item}", path()), "a number")),
     }

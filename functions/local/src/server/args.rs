@@ -7,6 +7,10 @@ use clap::{Args, ValueEnum};
 
 use super::tuning::EngineArgs;
 
+/// The longest times that flags take: longer ones are mistakes.
+const DAY_MS: u64 = 24 * 3600 * 1000;
+const YEAR_S: u64 = 366 * 24 * 3600;
+
 /// Flags of `genai-vectors api`; each may come from the environment.
 #[derive(Debug, Args)]
 pub(crate) struct ApiArgs {
@@ -50,7 +54,8 @@ pub(crate) struct ApiArgs {
     /// Threads for searching and indexing; by default one per core.
     #[arg(long, env = "GENAI_VECTORS_THREADS")]
     pub(crate) threads: Option<usize>,
-    /// MiB that requests in flight may hold together; beyond it the answer is 503.
+    /// MiB that requests in flight may hold together: a quarter for bodies that arrive, a half to work on them, a
+    /// quarter for answers; beyond it the answer is 503.
     #[arg(long, env = "GENAI_VECTORS_REQUEST_MEMORY_MIB", default_value_t = 512)]
     pub(crate) request_memory_mib: u32,
     #[command(flatten)]
@@ -70,16 +75,16 @@ pub(crate) struct IndexingArgs {
     #[arg(long, env = "GENAI_VECTORS_FOLD_ENTRIES")]
     pub(crate) fold_entries: Option<usize>,
     /// Fold the tail into a shard when it is this many milliseconds old.
-    #[arg(long, env = "GENAI_VECTORS_FOLD_AGE_MS")]
+    #[arg(long, env = "GENAI_VECTORS_FOLD_AGE_MS", value_parser = clap::value_parser!(u64).range(1..=DAY_MS))]
     pub(crate) fold_age_ms: Option<u64>,
     /// Seconds that an unreachable object stays before a collection may list it.
-    #[arg(long, env = "GENAI_VECTORS_COLLECT_FLOOR_AGE_S")]
+    #[arg(long, env = "GENAI_VECTORS_COLLECT_FLOOR_AGE_S", value_parser = clap::value_parser!(u64).range(..=YEAR_S))]
     pub(crate) collect_floor_age_s: Option<u64>,
     /// Seconds between listing an unreachable object and deleting it.
-    #[arg(long, env = "GENAI_VECTORS_COLLECT_LIST_AGE_S")]
+    #[arg(long, env = "GENAI_VECTORS_COLLECT_LIST_AGE_S", value_parser = clap::value_parser!(u64).range(..=YEAR_S))]
     pub(crate) collect_list_age_s: Option<u64>,
     /// Seconds between collections.
-    #[arg(long, env = "GENAI_VECTORS_COLLECT_INTERVAL_S")]
+    #[arg(long, env = "GENAI_VECTORS_COLLECT_INTERVAL_S", value_parser = clap::value_parser!(u64).range(1..=YEAR_S))]
     pub(crate) collect_interval_s: Option<u64>,
 }
 

@@ -1,5 +1,6 @@
 //! Accepting connections: slow clients are cut off, a shutdown lets requests in flight finish.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::http::Server;
+use super::stream::ImpatientStream;
 
 /// A client has this long to send its request's headers; also how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
@@ -27,15 +29,13 @@ pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>, stop: impl
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::pin!(stop);
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            break;
-        };
+        // A stop is seen also while every slot is taken.
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &slots) => accepted,
             () = &mut stop => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, slot) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: wait for some connection to end.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -50,7 +50,7 @@ pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>, stop: impl
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(ImpatientStream::new(stream)), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A broken connection is the client's business.
@@ -65,4 +65,11 @@ pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>, stop: impl
     {
         tracing::warn!("requests were still in flight when the shutdown's patience ended");
     }
+}
+
+/// The next connection, once there is a slot for it.
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, slot))
 }

@@ -1,4 +1,4 @@
-//! One request: route, memory budget, body, signature, service, answer, one log event.
+//! One request: route, body, signature, memory to work on it, service, answer, one log event.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -16,9 +16,10 @@ use model::{ApiError, Operation};
 use service::{Input, Service};
 use wire::{Caller, KeyRing, Route, SignedRequest};
 
-use super::budget::MemoryBudget;
+use super::body::{self, Received};
+use super::budget::{self, MemoryBudget, Share};
 use super::metrics::RequestMetrics;
-use super::{body, guard, status};
+use super::{guard, status};
 
 /// Answers are due within this time: under the 60 s that SDKs wait.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -110,15 +111,13 @@ impl Server {
         };
         seen.operation = Some(operation);
         seen.label = operation.name();
-        let declared = content_length(&parts.headers);
-        let _share = self.budget.take(memory_of(&parts.headers, declared)).await?;
-        let sent_body = body::read(incoming, declared).await?;
-        seen.received = sent_body.len();
-        let caller = self.authenticate(&parts, &sent_body).await?;
-        let inflated = self.inflate(&parts.headers, sent_body).await?;
+        let received = body::read(incoming, content_length(&parts.headers), &self.budget).await?;
+        seen.received = received.bytes.len();
+        let caller = self.authenticate(&parts, &received.bytes).await?;
+        let (body, share) = self.let_in(&parts.headers, received).await?;
         let now_ms = self.service.context().now_ms();
         let input = Input {
-            body: inflated,
+            body,
             resource_arn,
             tag_keys,
             caller,
@@ -128,7 +127,9 @@ impl Server {
         let answer = tokio::time::timeout(DEADLINE, call)
             .await
             .map_err(|_| service::errors::unavailable("The request took too long"))??;
-        Ok(json_response(StatusCode::OK, answer))
+        let answer = self.budget.answer(answer)?;
+        drop(share);
+        Ok(response(StatusCode::OK, answer))
     }
 
     /// Signature first, before anything of the body is parsed or inflated.
@@ -175,17 +176,23 @@ impl Server {
         Ok(caller)
     }
 
-    async fn inflate(&self, headers: &HeaderMap, body: Bytes) -> Result<Bytes, ApiError> {
+    /// The body to parse, and the memory to work on it.
+    async fn let_in(&self, headers: &HeaderMap, received: Received) -> Result<(Bytes, Share), ApiError> {
         let Some(encoding) = headers.get(CONTENT_ENCODING) else {
-            return Ok(body);
+            let share = self.budget.work(received.bytes.len(), received.commas).await?;
+            return Ok((received.bytes, share));
         };
         let encoding = encoding.to_str().unwrap_or("?").to_owned();
-        self.service
-            .context()
-            .pool
-            .run(move || wire::body::inflate(body, Some(&encoding), body::MAX_BODY_BYTES))
-            .await
-            .map_err(|error| service::errors::pool(&error))?
+        let mut share = self.budget.work(body::MAX_BODY_BYTES / 2, 0).await?;
+        let inflate = move || {
+            let inflated = wire::body::inflate(received.bytes, Some(&encoding), body::MAX_BODY_BYTES)?;
+            let commas = body::commas(&inflated);
+            Ok::<_, ApiError>((inflated, commas))
+        };
+        let inflated = self.service.context().pool.run(inflate).await;
+        let (body, commas) = inflated.map_err(|error| service::errors::pool(&error))??;
+        share.grow_to(budget::weight(body.len(), commas)).await?;
+        Ok((body, share))
     }
 }
 
@@ -194,18 +201,12 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     length.to_str().ok()?.parse().ok()
 }
 
-/// Bytes of body that a request may hold: a compressed one or one of unknown length, the largest there is.
-fn memory_of(headers: &HeaderMap, declared: Option<u64>) -> u64 {
-    let largest = body::MAX_BODY_BYTES as u64;
-    let chunked = headers.contains_key(hyper::header::TRANSFER_ENCODING);
-    if chunked || headers.contains_key(CONTENT_ENCODING) {
-        return largest;
-    }
-    declared.unwrap_or(0).min(largest)
+pub(crate) fn json_response(code: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
+    response(code, Bytes::from(body))
 }
 
-pub(crate) fn json_response(code: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn response(code: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = code;
     response
         .headers_mut()

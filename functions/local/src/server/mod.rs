@@ -5,12 +5,13 @@
 //! | `args` | flags and environment |
 //! | `tuning` | flags of the search engine |
 //! | `startup` | what is opened and refused before the first request; the banner |
-//! | `http` | one request: route, memory budget, body, signature, service, answer |
-//! | `body` | reading a body: bounded in bytes and time |
+//! | `http` | one request: route, body, signature, memory to work on it, service, answer |
+//! | `body` | reading a body: bounded in bytes, time and memory |
 //! | `guard` | what a server without keys refuses (DESIGN section 7) |
 //! | `budget` | the memory that requests in flight may hold |
 //! | `metrics`, `status` | `/metrics`, `/stats`, `/health` |
 //! | `connections` | accepting, slow clients, shutdown |
+//! | `stream` | a connection whose client must take what it asked for |
 
 mod args;
 mod body;
@@ -22,6 +23,7 @@ mod metrics;
 mod process;
 mod startup;
 mod status;
+mod stream;
 mod tuning;
 
 pub(crate) use args::ApiArgs;

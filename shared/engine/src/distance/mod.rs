@@ -4,10 +4,13 @@
 //! reduction tree. `simd` computes the same bits with AVX2 and AVX-512, chosen once per query at run time. Page cursors
 //! compare bits, so tail, flat scan and re-rank must all come through here.
 //!
-//! Where f32 leaves its range (overflow, or sums so small that they lose digits) the row is computed again in f64. A
+//! Where f32 leaves its range (overflow, or sums so small that they lose digits) the row is computed again in f64
+//! (`wide`), and so is the cosine of a row that points nearly where the query does, by the difference of the two
+//! directions (`near`): equal and scaled vectors are at 0, and small distances have as many digits as large ones. A
 //! distance is never NaN, never negative, never infinite: above `f32::MAX` it is `f32::MAX`.
 
 mod kernel;
+mod near;
 #[cfg(target_arch = "x86_64")]
 mod simd;
 #[cfg(test)]
@@ -17,9 +20,14 @@ mod wide;
 use model::DistanceMetric;
 
 use self::kernel::{BLOCK_ROWS, Lanes, Variant};
+use self::near::Direction;
 
 /// Sums of squares below this have lost digits to underflow: the values behind them are below 1e-15.
 const SMALLEST_SAFE_SUM: f32 = f32::from_bits(0x0d80_0000); // 2^-100
+
+/// Cosine distances below this are computed in f64: the sums of f32 are good to about 2^-22, so above it at least
+/// twelve bits of a distance are right.
+const NEAR: f32 = 1.0 / 1024.0;
 
 /// A query vector, ready to be compared with many rows.
 #[derive(Debug, Clone)]
@@ -27,8 +35,10 @@ pub struct PreparedQuery {
     metric: DistanceMetric,
     values: Vec<f32>,
     lanes: Vec<Lanes>,
-    /// |q|^2 as the kernel computes it for a row, so that a row equal to the query has distance exactly 0.
+    /// |q|^2 as the kernel computes it for a row.
     square: f32,
+    /// For the cosine of rows that are near.
+    direction: Option<Direction>,
     variant: Variant,
 }
 
@@ -44,6 +54,7 @@ impl PreparedQuery {
             metric,
             values: query.to_vec(),
             square: kernel::square(&lanes),
+            direction: (metric == DistanceMetric::Cosine).then(|| Direction::of(query)),
             lanes,
             variant,
         }
@@ -100,20 +111,25 @@ impl PreparedQuery {
         self.variant
             .dots_and_squares(&self.lanes, self.row_bytes(), rows, &mut dots, &mut squares);
         let query_is_safe = is_safe(self.square);
-        let mut all_safe = query_is_safe;
+        let mut all_plain = query_is_safe;
         for ((distance, &dot), &square) in distances.iter_mut().zip(&dots).zip(&squares) {
-            // The product of two f32 is exact in f64, so equal vectors have cos = 1 to the last bit.
+            // The product of two f32 is exact in f64.
             let cos = f64::from(dot) / (f64::from(self.square) * f64::from(square)).sqrt();
             *distance = (1.0 - cos).clamp(0.0, 2.0) as f32;
-            all_safe &= is_safe(square) & dot.is_finite();
+            all_plain &= is_safe(square) & dot.is_finite() & (*distance >= NEAR);
         }
-        if all_safe {
+        if all_plain {
             return;
         }
         let rows = rows.chunks_exact(self.row_bytes());
         for (((distance, &dot), &square), row) in distances.iter_mut().zip(&dots).zip(&squares).zip(rows) {
             if !(query_is_safe && is_safe(square) && dot.is_finite()) {
                 *distance = wide::cosine(&self.values, row);
+            }
+            if let Some(direction) = &self.direction
+                && *distance < NEAR
+            {
+                *distance = direction.distance(row);
             }
         }
     }

@@ -168,10 +168,7 @@ fn equal_vectors_are_at_distance_zero_exactly() {
                 "{values:?} {dimension}"
             );
             let cosine = PreparedQuery::new(&query, Cosine).distance(&row);
-            assert!(cosine <= f32::EPSILON, "{values:?} {dimension}: {cosine}");
-            if matches!(values, Values::Ordinary) {
-                assert_eq!(cosine, 0.0);
-            }
+            assert_eq!(cosine, 0.0, "{values:?} {dimension}");
         }
     }
 }
@@ -231,6 +228,79 @@ fn many_rows_equal_one_row_at_a_time() {
             prepared.distances(&bytes, &mut distances);
             let one_by_one: Vec<f32> = bytes.chunks_exact(92).map(|row| prepared.distance(row)).collect();
             assert_eq!(distances, one_by_one);
+        }
+    }
+}
+
+/// 1 - cos by Lagrange's identity: |q|^2 |r|^2 sin^2 is the sum of the squares of all 2 x 2 minors. Each product of two
+/// f32 is exact in f64, so each minor is right to its last bit, and nothing cancels in a sum of squares.
+fn one_minus_cos(query: &[f32], row: &[f32]) -> f64 {
+    let square = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
+    let mut minors = 0.0;
+    for (i, (query_i, row_i)) in query.iter().zip(row).enumerate() {
+        for (query_j, row_j) in query.iter().zip(row).skip(i + 1) {
+            let minor = f64::from(*query_i) * f64::from(*row_j) - f64::from(*query_j) * f64::from(*row_i);
+            minors += minor * minor;
+        }
+    }
+    let sin_squared = minors / (square(query) * square(row));
+    sin_squared / (1.0 + (1.0 - sin_squared).sqrt())
+}
+
+#[test]
+fn small_cosines_have_all_their_digits() {
+    let mut random = ChaCha8Rng::seed_from_u64(4);
+    let mut near = 0;
+    for round in 0..3_000 {
+        let dimension = random.random_range(2..70);
+        let length = 10_f32.powi(random.random_range(-18..18));
+        let spread = 10_f32.powf(random.random_range(-9.0..-0.5));
+        let query: Vec<f32> = vector(&mut random, dimension, Values::Ordinary);
+        let noise = vector(&mut random, dimension, Values::Ordinary);
+        let moved = query
+            .iter()
+            .zip(&noise)
+            .map(|(value, noise)| (value + spread * noise) * length);
+        let row: Vec<f32> = moved.collect();
+        let exact = one_minus_cos(&query, &row);
+        let row_bytes = bytes(std::slice::from_ref(&row), 0);
+        let expected = bits_of(&query, &row_bytes, 1, Cosine, Variant::Portable);
+        for variant in Variant::available() {
+            assert_eq!(bits_of(&query, &row_bytes, 1, Cosine, variant), expected, "{variant:?}");
+        }
+        let distance = f64::from(f32::from_bits(expected[0]));
+        if exact < 9e-4 {
+            near += 1;
+            let error = (distance - exact).abs();
+            assert!(
+                error <= 1e-7 * exact,
+                "round {round}: {distance:e} instead of {exact:e}"
+            );
+        } else {
+            assert!(
+                (distance - exact).abs() <= 1e-6 * (dimension as f64).sqrt(),
+                "{distance} {exact}"
+            );
+        }
+    }
+    assert!(near > 1_000, "{near}");
+}
+
+#[test]
+fn scaled_vectors_are_at_distance_zero_exactly() {
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    for dimension in [1, 2, 7, 100, 1536, 4096] {
+        // Small whole numbers: every multiple is exact in f32.
+        let query: Vec<f32> = (0..dimension)
+            .map(|_| random.random_range(-1000..1000) as f32 + 0.5)
+            .collect();
+        for factor in [2.0, 3.0, 7.0, 127.0, 0.25, 2_f32.powi(90)] {
+            let row = bytes(&[query.iter().map(|value| value * factor).collect()], 0);
+            assert_eq!(
+                PreparedQuery::new(&query, Cosine).distance(&row),
+                0.0,
+                "{dimension} {factor}"
+            );
         }
     }
 }

@@ -350,3 +350,64 @@ proptest! {
         }
     }
 }
+
+fn canonical(json: &str) -> String {
+    Filter::parse(json, Strictness::Lenient).unwrap().canonical()
+}
+
+#[rstest]
+#[case::operators(r#"{"n":{"$gte":0,"$lt":50}}"#, r#"{"n":{"$lt":50,"$gte":0}}"#)]
+#[case::spaces(r#"{"n":{"$gte":0}}"#, r#"{ "n" : { "$gte" : 0 } }"#)]
+#[case::numbers(r#"{"n":50}"#, r#"{"n":5.0e1}"#)]
+#[case::zero(r#"{"n":0}"#, r#"{"n":-0.0}"#)]
+#[case::escapes(r#"{"n":"a"}"#, r#"{"\u006e":"\u0061"}"#)]
+#[case::eq(r#"{"n":1}"#, r#"{"n":{"$eq":1}}"#)]
+#[case::members(r#"{"n":1,"m":2}"#, r#"{"m":2,"n":1}"#)]
+#[case::and(r#"{"n":1,"m":2}"#, r#"{"$and":[{"n":1},{"m":2}]}"#)]
+#[case::nested(
+    r#"{"$and":[{"a":1},{"$and":[{"b":2},{"c":3}]}]}"#,
+    r#"{"$and":[{"c":3},{"a":1},{"b":2}]}"#
+)]
+#[case::range_and(r#"{"n":{"$gt":1,"$lt":2}}"#, r#"{"$and":[{"n":{"$lt":2}},{"n":{"$gt":1}}]}"#)]
+#[case::or(r#"{"$or":[{"a":1},{"b":2}]}"#, r#"{"$or":[{"b":2},{"a":1},{"b":2}]}"#)]
+#[case::alone(r#"{"$or":[{"a":1}]}"#, r#"{"$and":[{"a":1}]}"#)]
+#[case::sets(r#"{"a":{"$in":[1,"x",true]}}"#, r#"{"a":{"$in":[true,"x",1.0,1]}}"#)]
+fn the_same_question_has_one_text(#[case] one: &str, #[case] other: &str) {
+    assert_eq!(canonical(one), canonical(other));
+}
+
+#[test]
+fn other_questions_have_other_texts() {
+    let filters = [
+        r#"{"n":1}"#,
+        r#"{"n":2}"#,
+        r#"{"m":1}"#,
+        r#"{"n":"1"}"#,
+        r#"{"n":true}"#,
+        r#"{"n":"true"}"#,
+        r#"{"n":{"$ne":1}}"#,
+        r#"{"n":{"$gt":1}}"#,
+        r#"{"n":{"$gte":1}}"#,
+        r#"{"n":{"$lt":1}}"#,
+        r#"{"n":{"$lte":1}}"#,
+        r#"{"n":{"$in":[1]}}"#,
+        r#"{"n":{"$in":[1,2]}}"#,
+        r#"{"n":{"$in":["1","2"]}}"#,
+        r#"{"n":{"$in":["1,2"]}}"#,
+        r#"{"n":{"$nin":[1]}}"#,
+        r#"{"n":{"$exists":true}}"#,
+        r#"{"n":{"$exists":false}}"#,
+        r#"{"n":{"$startsWith":"1"}}"#,
+        r#"{"n":{"$startsWith":""}}"#,
+        r#"{"n":1,"m":1}"#,
+        r#"{"$or":[{"n":1},{"m":1}]}"#,
+        r#"{"$or":[{"n":1},{"$and":[{"m":1},{"k":1}]}]}"#,
+        r#"{"$and":[{"n":1},{"$or":[{"m":1},{"k":1}]}]}"#,
+        r#"{"n=1:1":"x"}"#,
+        r#"{"n":"=1:1x"}"#,
+    ];
+    let mut texts: Vec<String> = filters.iter().map(|filter| canonical(filter)).collect();
+    texts.sort();
+    texts.dedup();
+    assert_eq!(texts.len(), filters.len());
+}

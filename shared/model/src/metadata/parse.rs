@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{MetadataFault, MetadataValue, Number};
 use crate::json::{self, Kind, Members};
-use crate::limits;
+use crate::limits::{self, MetadataLimits};
 
 type Entry = (String, MetadataValue);
 
@@ -21,6 +21,77 @@ pub(super) fn object(text: &str) -> Result<Vec<Entry>, MetadataFault> {
         }
     }
     Ok(without_duplicates(entries))
+}
+
+/// How far hostile metadata is read: more than this many times what the limits allow, or this many members for each
+/// key, is not looked at. Duplicates make some room necessary.
+const ROOM: usize = 4;
+
+/// The same for text that a client has sent: it is read only as far as it can be legal.
+pub(super) fn object_within(text: &str, limits: &MetadataLimits) -> Result<Vec<Entry>, MetadataFault> {
+    let mut reading = Reading {
+        limits,
+        entries: Vec::with_capacity(8),
+        members: 0,
+        size: 0,
+    };
+    let mut fault = None;
+    json::each_member(text, |key, raw| {
+        fault = reading.add(key, raw).err();
+        fault.is_none()
+    })
+    .map_err(|_| MetadataFault::NotAnObject)?;
+    match fault {
+        Some(fault) => Err(fault),
+        None => Ok(reading.entries),
+    }
+}
+
+struct Reading<'a> {
+    limits: &'a MetadataLimits,
+    /// The first place and the last value of each key.
+    entries: Vec<Entry>,
+    members: usize,
+    /// Of all values read, those replaced since included.
+    size: usize,
+}
+
+impl Reading<'_> {
+    fn add(&mut self, key: String, raw: &RawValue) -> Result<(), MetadataFault> {
+        const SMALLEST_ELEMENT: usize = 4;
+        self.members += 1;
+        let most_bytes = self.limits.total_bytes.saturating_mul(ROOM);
+        let is_array = json::kind(raw) == Kind::Array;
+        if is_array && json::is_longer(raw, most_bytes / SMALLEST_ELEMENT) {
+            return Err(self.too_large());
+        }
+        let value = match value(raw) {
+            Ok(value) => value,
+            Err(fault) => return Err(fault.at(key)),
+        };
+        self.size = self.size.saturating_add(key.len()).saturating_add(value.size());
+        match self.entries.iter_mut().find(|(known, _)| *known == key) {
+            Some(entry) => entry.1 = value,
+            None => self.entries.push((key, value)),
+        }
+        if self.entries.len() > self.limits.keys || self.members > self.limits.keys.saturating_mul(ROOM) {
+            return Err(MetadataFault::Keys {
+                allowed: self.limits.keys,
+                actual: self.members,
+            });
+        }
+        if self.size > most_bytes {
+            return Err(self.too_large());
+        }
+        Ok(())
+    }
+
+    fn too_large(&self) -> MetadataFault {
+        MetadataFault::Size {
+            allowed: self.limits.total_bytes,
+            actual: self.size,
+        }
+    }
 }
 
 /// A fault before it knows its key.

@@ -159,6 +159,40 @@ fn duplicates_are_found_among_many() {
     assert_eq!(metadata.get("k1000"), None);
 }
 
+fn within(json: &str) -> Result<Metadata, String> {
+    Metadata::parse_within(json, &MetadataLimits::default()).map_err(|fault| fault.to_string())
+}
+
+fn object_of(members: impl Iterator<Item = String>) -> String {
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+#[test]
+fn what_cannot_be_legal_is_not_read_on() {
+    const KEYS: &str = "Metadata object must have at most 50 keys";
+    const SIZE: &str = "Metadata object must have at most 40960 bytes";
+    let keys = |count: usize| object_of((0..count).map(|n| format!("\"k{n}\":{n}")));
+    assert_eq!(within(&keys(50)).unwrap().len(), 50);
+    assert_eq!(within(&keys(51)).unwrap_err(), KEYS);
+    // Nothing behind the 51st key is looked at, not even whether it is JSON.
+    let cut = keys(51).replace('}', ",\"k\":[");
+    assert_eq!(within(&cut).unwrap_err(), KEYS);
+    let again = |count: usize| object_of((0..count).map(|n| format!("\"k\":{n}")));
+    assert_eq!(within(&again(200)).unwrap(), parse("{\"k\":199}"));
+    assert_eq!(within(&again(201)).unwrap_err(), KEYS);
+    let array = |count: usize, element: &str| format!("{{\"a\":[{}]}}", vec![element; count].join(","));
+    for (element, bytes) in [("1", 8), ("\"\"", 4)] {
+        assert!(within(&array(163_840 / bytes - 1, element)).is_ok());
+        assert_eq!(within(&array(163_840 / bytes, element)).unwrap_err(), SIZE);
+        assert_eq!(within(&array(1_000_000, element)).unwrap_err(), SIZE);
+    }
+    let text = |length: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(length));
+    assert!(within(&text(163_839)).is_ok(), "for `check` to name the right limit");
+    assert_eq!(within(&text(163_840)).unwrap_err(), SIZE);
+    let replaced = object_of((0..5).map(|_| format!("\"a\":\"{}\"", "x".repeat(40_000))));
+    assert_eq!(within(&replaced).unwrap_err(), SIZE);
+}
+
 fn any_value() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::Value;
     let number = prop_oneof![
@@ -190,6 +224,7 @@ proptest! {
         };
         let empty = |value: &serde_json::Value| value.as_array().is_some_and(Vec::is_empty);
         let parsed = Metadata::parse(&document.to_string());
+        prop_assert_eq!(&within(&document.to_string()), &parsed.clone().map_err(|fault| fault.to_string()));
         prop_assert_eq!(parsed.is_ok(), entries.values().all(|value| legal(value) && !empty(value)));
         if let Ok(metadata) = parsed {
             let written: serde_json::Value = serde_json::from_str(&metadata.to_json()).unwrap();
@@ -202,7 +237,7 @@ proptest! {
 
     #[test]
     fn never_panics(json in ".{0,60}") {
-        let _ = Metadata::parse(&json);
+        let _ = (Metadata::parse(&json), within(&json));
     }
 }
 

@@ -186,7 +186,7 @@ async fn merge(
     }
     let config = record.config.clone();
     tracing::debug!(index = %manifest.index, shards = sources.len(), "merging to a flat shard");
-    let merged = ctx.pool.run(move || {
+    let merged = ctx.pool.run_next(move || {
         let merged = engine::merge(&config, &borrowed(&sources), None)?;
         Ok::<_, IndexingError>(MergedSources::new(merged, sources, None))
     });

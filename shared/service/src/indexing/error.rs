@@ -35,6 +35,23 @@ pub enum IndexingError {
     Contended(usize),
 }
 
+impl IndexingError {
+    /// Whether the index's own data made the work fail: then a smaller piece of it may succeed, and trying at the
+    /// same pace for ever is a waste. Everything else (a busy pool, throttling, contention, a full disk) passes by
+    /// itself and says nothing about the index.
+    pub fn is_of_the_index(&self) -> bool {
+        match self {
+            Self::Unreadable { .. } | Self::Format(_) | Self::Engine(_) => true,
+            Self::Store(error) => matches!(
+                error,
+                StoreError::NotFound { .. } | StoreError::Corrupt { .. } | StoreError::Other { .. }
+            ),
+            Self::Pool(error) => matches!(error, PoolError::Panicked { .. }),
+            Self::Contended(_) => false,
+        }
+    }
+}
+
 impl From<ReadFault> for IndexingError {
     fn from(fault: ReadFault) -> Self {
         match fault {

@@ -76,7 +76,7 @@ async fn build(
     let config = record.config.clone();
     let (newest, encoded, inputs) = ctx
         .pool
-        .run(move || {
+        .run_next(move || {
             let newest = newest(&objects);
             let (encoded, inputs) = encode(&config, &objects, &newest, absorbed)?;
             Ok::<_, IndexingError>((newest, encoded, inputs))

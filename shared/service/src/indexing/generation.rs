@@ -68,7 +68,7 @@ async fn with_new_generation(
 ) -> Result<MergedSources, IndexingError> {
     let id = TrainId(ctx.ids.ulid(record.floor));
     let (config, ivf) = (record.config.clone(), ctx.config.ivf.clone());
-    let trained = ctx.pool.run(move || {
+    let trained = ctx.pool.run_next(move || {
         let generation = TrainedGeneration::train(&config, &ivf, &borrowed(&sources), index_rows, id)?;
         let bytes = generation.to_bytes()?;
         Ok::<_, IndexingError>((generation, bytes, sources))
@@ -96,7 +96,7 @@ async fn build(
     sources: Vec<Source>,
 ) -> Result<(engine::Merged, Vec<Source>, Option<Quality>), IndexingError> {
     let (config, ivf) = (record.config.clone(), ctx.config.ivf.clone());
-    let built = ctx.pool.run(move || {
+    let built = ctx.pool.run_next(move || {
         let build = IvfBuild {
             generation: &generation,
             config: &ivf,
@@ -128,6 +128,6 @@ async fn read(ctx: &Arc<Context>, record: &IndexRecord, train: &TrainRef) -> Res
     let (id, exponent, config) = (train.id, train.exponent, record.config.clone());
     let opened = ctx
         .pool
-        .run(move || TrainedGeneration::open(id, &bytes, &config, exponent));
+        .run_next(move || TrainedGeneration::open(id, &bytes, &config, exponent));
     opened.await?.map_err(|error| unreadable(error.to_string()))
 }

@@ -5,13 +5,59 @@
 //! until nothing young turns up.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use model::IndexUuid;
 use storage::paths;
+use tokio::sync::Notify;
 
 use super::{IndexingError, collect};
 use crate::Context;
+
+/// Deletions remembered for an early purge; beyond, they wait for the next run over all tombstones.
+const REMEMBERED: usize = 10_000;
+
+/// Indexes that this process has deleted and not purged yet.
+#[derive(Debug, Default)]
+pub(crate) struct DeletedIndexes {
+    uuids: Mutex<Vec<IndexUuid>>,
+    any: Notify,
+}
+
+impl DeletedIndexes {
+    /// An index whose tombstone was just written.
+    pub(crate) fn add(&self, index: IndexUuid) {
+        let mut uuids = self.uuids.lock().unwrap_or_else(PoisonError::into_inner);
+        if uuids.len() < REMEMBERED {
+            uuids.push(index);
+        }
+        self.any.notify_one();
+    }
+
+    /// Waits until there are some, and takes them.
+    pub(crate) async fn take(&self) -> Vec<IndexUuid> {
+        loop {
+            let taken = std::mem::take(&mut *self.uuids.lock().unwrap_or_else(PoisonError::into_inner));
+            if !taken.is_empty() {
+                return taken;
+            }
+            self.any.notified().await;
+        }
+    }
+}
+
+/// One purge of what is under a deleted index's uuid; how many objects went.
+///
+/// # Errors
+/// A later run goes on.
+pub(crate) async fn purge_once(ctx: &Context, index: IndexUuid) -> Result<usize, IndexingError> {
+    // Files that are still mapped would keep their space.
+    ctx.reads.forget(index);
+    let names = collect::list_all(ctx, &paths::index_prefix(index)).await?;
+    collect::delete(ctx, &names).await?;
+    ctx.metrics.collected_objects.add(names.len() as u64);
+    Ok(names.len())
+}
 
 /// Purges deleted indexes; remembers which ones are done.
 #[derive(Debug, Default)]
@@ -31,16 +77,13 @@ impl Purger {
             if self.settled.contains(&tombstone.uuid) {
                 continue;
             }
-            let names = collect::list_all(ctx, &paths::index_prefix(tombstone.uuid)).await?;
+            let purged = purge_once(ctx, tombstone.uuid).await?;
             let settled_after_ms = tombstone.deleted_ms.saturating_add(purge_age);
-            if names.is_empty() && ctx.now_ms() > settled_after_ms {
+            if purged == 0 && ctx.now_ms() > settled_after_ms {
                 self.settled.insert(tombstone.uuid);
-                continue;
             }
-            collect::delete(ctx, &names).await?;
-            deleted = deleted.saturating_add(names.len());
+            deleted = deleted.saturating_add(purged);
         }
-        ctx.metrics.collected_objects.add(deleted as u64);
         Ok(deleted)
     }
 }

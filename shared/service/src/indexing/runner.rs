@@ -1,15 +1,16 @@
 //! The task that indexes in a resident process: woken by the doorbell, by timers and by the sweep.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::IndexUuid;
 use storage::local::RingReceiver;
 use storage::{IndexPath, Work};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::purge::Purger;
+use super::purge::{self, Purger};
 use super::work::{self, Next};
 use super::{IndexingError, collect};
 use crate::Context;
@@ -68,6 +69,8 @@ struct Dispatcher {
     again: HashSet<Job>,
     /// Jobs to be looked at later, by time.
     timers: BTreeMap<(u64, Job), ()>,
+    /// Jobs that failed, and until when they rest whoever rings.
+    resting: HashMap<Job, u64>,
 }
 
 impl Dispatcher {
@@ -82,6 +85,7 @@ impl Dispatcher {
             active: HashSet::new(),
             again: HashSet::new(),
             timers: BTreeMap::new(),
+            resting: HashMap::new(),
         }
     }
 
@@ -101,6 +105,15 @@ impl Dispatcher {
     }
 
     fn start(&mut self, job: Job, done: &mpsc::UnboundedSender<(Job, Next)>) {
+        if self
+            .resting
+            .get(&job)
+            .is_some_and(|until_ms| *until_ms > self.ctx.now_ms())
+        {
+            // Its timer is set.
+            return;
+        }
+        self.resting.remove(&job);
         if !self.active.insert(job.clone()) {
             self.again.insert(job);
             return;
@@ -132,12 +145,17 @@ impl Dispatcher {
 
     fn ended(&mut self, job: Job, next: Next, done: &mpsc::UnboundedSender<(Job, Next)>) {
         self.active.remove(&job);
-        if self.again.remove(&job) {
-            self.start(job, done);
-            return;
-        }
-        if let Next::At(at_ms) = next {
-            self.timers.insert((at_ms, job), ());
+        let rung = self.again.remove(&job);
+        match next {
+            Next::NotBefore(at_ms) => {
+                self.resting.insert(job.clone(), at_ms);
+                self.timers.insert((at_ms, job), ());
+            }
+            _ if rung => self.start(job, done),
+            Next::At(at_ms) => {
+                self.timers.insert((at_ms, job), ());
+            }
+            Next::Idle => {}
         }
     }
 
@@ -170,12 +188,10 @@ impl Dispatcher {
                 return;
             }
         };
-        let now_ms = self.ctx.now_ms();
+        // Whether a failed fold is to be tried again yet is said by the lease, to whoever it concerns.
         for index in dirty {
-            if index.retry_at_ms <= now_ms {
-                self.start((Work::Fold, index.path.clone()), done);
-                self.start((Work::Compact, index.path), done);
-            }
+            self.start((Work::Fold, index.path.clone()), done);
+            self.start((Work::Compact, index.path), done);
         }
     }
 }
@@ -187,11 +203,23 @@ async fn housekeeping(ctx: Arc<Context>, mut stopped: watch::Receiver<bool>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = tick.tick() => {}
+            _ = tick.tick() => {
+                if let Err(error) = collect_all(&ctx, &mut purger).await {
+                    tracing::warn!(%error, "garbage collection failed; a later run starts over");
+                }
+            }
+            deleted = ctx.deleted.take() => purge_early(&ctx, deleted).await,
             _ = stopped.changed() => return,
         }
-        if let Err(error) = collect_all(&ctx, &mut purger).await {
-            tracing::warn!(%error, "garbage collection failed; a later run starts over");
+    }
+}
+
+/// The first purge of indexes that were just deleted: their disk comes back at once, whatever turns up later goes with
+/// the collections.
+async fn purge_early(ctx: &Arc<Context>, deleted: Vec<IndexUuid>) {
+    for index in deleted {
+        if let Err(error) = purge::purge_once(ctx, index).await {
+            tracing::warn!(%error, %index, "a deleted index was not purged; a later run goes on");
         }
     }
 }

@@ -1,9 +1,12 @@
 //! One index until nothing is due: folds in one lane, compactions in another, the dirty mark when both are done.
 //!
-//! The lease saves double work between processes; it never gives safety. A failed attempt halves the next fold, down
-//! to one entry, and waits longer each time.
+//! The lease saves double work between processes; it never gives safety. It also remembers failed folds: each one that
+//! the index's own data made fail halves the next, down to one entry, and waits longer; a fold that is committed ends
+//! that memory. Other failures pass by themselves and are not remembered. Failed compactions are not either: folds,
+//! which keep the tail short, must not wait for them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use format::record::{IndexRecord, Lease};
 use storage::{ClearDirty, Commit, IndexPath, Ring, SetLease, Work};
@@ -17,8 +20,10 @@ use crate::query::objects;
 pub enum Next {
     /// When somebody rings.
     Idle,
-    /// At this time (milliseconds since the epoch).
+    /// At this time (milliseconds since the epoch), or when somebody rings.
     At(u64),
+    /// At this time, and not before whoever rings: the last attempt failed.
+    NotBefore(u64),
 }
 
 enum Due {
@@ -35,7 +40,7 @@ pub async fn folds(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Next {
             Ok(None) => {}
             Err(error) => {
                 ctx.metrics.fold_failures.add(1);
-                return failed(ctx, path, holder, &error).await;
+                return fold_failed(ctx, path, holder, &error).await;
             }
         }
     }
@@ -49,7 +54,7 @@ pub async fn compactions(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> 
             Ok(None) => {}
             Err(error) => {
                 ctx.metrics.compaction_failures.add(1);
-                return failed(ctx, path, holder, &error).await;
+                return compaction_failed(ctx, path, &error);
             }
         }
     }
@@ -59,7 +64,7 @@ async fn fold_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Result
     let Some(record) = ctx.ports.catalog.read_record(path).await? else {
         return Ok(Some(Next::Idle));
     };
-    if let Some(at) = not_before(&record, ctx.now_ms(), holder, ctx.config.fold.sole_indexer) {
+    if let Some(at) = not_before(ctx, &record, holder) {
         return Ok(Some(Next::At(at)));
     }
     match fold_due(ctx, &record) {
@@ -73,11 +78,13 @@ async fn fold_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Result
     if let Some(at) = take_lease(ctx, path, &record, holder).await? {
         return Ok(Some(Next::At(at)));
     }
-    let attempts = record.lease.as_ref().map_or(0, |lease| lease.attempts);
+    let attempts = valid_lease(ctx, &record, holder).map_or(0, |lease| lease.attempts);
     let most = ctx.config.fold.max_entries >> attempts.min(31);
     let outcome = fold::fold_once(ctx, path, most).await?;
-    if outcome == Outcome::Dropped {
-        ctx.metrics.fold_failures.add(1);
+    match outcome {
+        Outcome::Committed { .. } => forget_failures(ctx, path, &record, holder).await?,
+        Outcome::Dropped => ctx.metrics.fold_failures.add(1),
+        Outcome::Nothing | Outcome::Gone => {}
     }
     ring_compaction(ctx, path, &record).await;
     Ok((outcome == Outcome::Gone).then_some(Next::Idle))
@@ -87,7 +94,7 @@ async fn compact_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Res
     let Some(record) = ctx.ports.catalog.read_record(path).await? else {
         return Ok(Some(Next::Idle));
     };
-    if let Some(at) = not_before(&record, ctx.now_ms(), holder, ctx.config.fold.sole_indexer) {
+    if let Some(at) = not_before(ctx, &record, holder) {
         return Ok(Some(Next::At(at)));
     }
     let manifest = objects::manifest(ctx, &record).await?;
@@ -117,21 +124,28 @@ fn fold_due(ctx: &Context, record: &IndexRecord) -> Due {
     if record.wal.len() >= config.due_entries || record.tail_kib >= config.due_kib {
         return Due::Now;
     }
-    let age_ms = u64::try_from(config.due_age.as_millis()).unwrap_or(u64::MAX);
-    let due_at = oldest.id.0.timestamp_ms().saturating_add(age_ms);
+    let due_at = oldest.id.0.timestamp_ms().saturating_add(millis(config.due_age));
     if due_at <= ctx.now_ms() {
         return Due::Now;
     }
     Due::At(due_at)
 }
 
-/// Another process works on the index, or the last attempt failed not long ago.
-fn not_before(record: &IndexRecord, now_ms: u64, holder: &str, sole: bool) -> Option<u64> {
+/// The lease, as far as it says anything to this process: when no other process can index the store, what another
+/// holder left is the memory of a dead one.
+fn valid_lease<'a>(ctx: &Context, record: &'a IndexRecord, holder: &str) -> Option<&'a Lease> {
     let lease = record.lease.as_ref()?;
+    (lease.holder == holder || !ctx.config.fold.sole_indexer).then_some(lease)
+}
+
+/// Another process works on the index, or the last fold failed not long ago.
+fn not_before(ctx: &Context, record: &IndexRecord, holder: &str) -> Option<u64> {
+    let now_ms = ctx.now_ms();
+    let lease = valid_lease(ctx, record, holder)?;
     if lease.retry_at_ms > now_ms {
         return Some(lease.retry_at_ms);
     }
-    let held_by_other = !sole && lease.holder != holder && lease.until_ms > now_ms;
+    let held_by_other = lease.holder != holder && lease.until_ms > now_ms;
     held_by_other.then_some(lease.until_ms)
 }
 
@@ -146,7 +160,7 @@ async fn take_lease(
         return Ok(None);
     }
     let now_ms = ctx.now_ms();
-    let lease_ms = u64::try_from(ctx.config.fold.lease.as_millis()).unwrap_or(u64::MAX);
+    let lease_ms = millis(ctx.config.fold.lease);
     if let Some(lease) = &record.lease {
         let half_left = lease.until_ms > now_ms.saturating_add(lease_ms / 2);
         if lease.holder == holder && half_left {
@@ -187,7 +201,28 @@ async fn set_lease(
     Ok(ctx.ports.catalog.set_lease(path, &lease).await?)
 }
 
-/// Nothing is due: a lease that remembers failures is reset, and the dirty mark goes.
+/// A fold was committed: nothing is the matter with the index, whatever `record`'s lease remembers.
+async fn forget_failures(
+    ctx: &Context,
+    path: &IndexPath,
+    record: &IndexRecord,
+    holder: &str,
+) -> Result<(), IndexingError> {
+    let remembers = |lease: &Lease| lease.attempts > 0 || lease.retry_at_ms > 0;
+    if !record.lease.as_ref().is_some_and(remembers) {
+        return Ok(());
+    }
+    let Some(current) = ctx.ports.catalog.read_record(path).await? else {
+        return Ok(());
+    };
+    let ours = current.lease.as_ref().filter(|lease| lease.holder == holder);
+    let until_ms = ours.map_or(ctx.now_ms(), |lease| lease.until_ms);
+    // Refused: another process has the lease by now, and will forget in its turn.
+    set_lease(ctx, path, &current, holder, until_ms, 0, 0).await?;
+    Ok(())
+}
+
+/// Nothing is due: the dirty mark goes.
 async fn finish(ctx: &Arc<Context>, path: &IndexPath, record: &IndexRecord) -> Result<(), IndexingError> {
     let manifest = objects::manifest(ctx, record).await?;
     let has_tail = !record.wal.is_empty();
@@ -215,28 +250,46 @@ async fn ring_compaction(ctx: &Arc<Context>, path: &IndexPath, record: &IndexRec
     }
 }
 
-/// Notes the failure in the lease, so that every process waits and the next fold is smaller.
-async fn failed(ctx: &Arc<Context>, path: &IndexPath, holder: &str, error: &IndexingError) -> Next {
-    let now_ms = ctx.now_ms();
-    let first_ms = u64::try_from(ctx.config.fold.retry_first.as_millis()).unwrap_or(u64::MAX);
-    let longest_ms = u64::try_from(ctx.config.fold.retry_max.as_millis()).unwrap_or(u64::MAX);
+/// When to try again. A failure that is the index's own is noted in the lease, so that every process waits and the next
+/// fold is smaller.
+async fn fold_failed(ctx: &Arc<Context>, path: &IndexPath, holder: &str, error: &IndexingError) -> Next {
+    let soon = Next::NotBefore(ctx.now_ms().saturating_add(millis(ctx.config.fold.retry_first)));
+    if !error.is_of_the_index() {
+        tracing::warn!(%error, bucket = %path.bucket, index = %path.index, "a fold did not come about");
+        return soon;
+    }
     let record = ctx.ports.catalog.read_record(path).await;
     let Ok(Some(record)) = record else {
-        tracing::error!(%error, bucket = %path.bucket, index = %path.index, "indexing failed");
-        return Next::At(now_ms.saturating_add(first_ms));
+        tracing::error!(%error, bucket = %path.bucket, index = %path.index, "a fold failed");
+        return soon;
     };
-    let attempts = record
-        .lease
-        .as_ref()
-        .map_or(0, |lease| lease.attempts)
-        .saturating_add(1);
-    let wait_ms = first_ms.saturating_mul(1 << attempts.min(16)).min(longest_ms);
-    let retry_at_ms = now_ms.saturating_add(wait_ms);
+    let now_ms = ctx.now_ms();
+    let before = valid_lease(ctx, &record, holder).map_or(0, |lease| lease.attempts);
+    let attempts = before.saturating_add(1);
+    let longest_ms = millis(ctx.config.fold.retry_max);
+    let wait_ms = millis(ctx.config.fold.retry_first).saturating_mul(1 << attempts.min(16));
+    let retry_at_ms = now_ms.saturating_add(wait_ms.min(longest_ms));
     let alarm = matches!(error, IndexingError::Unreadable { .. });
-    tracing::error!(%error, bucket = %path.bucket, index = %path.index, attempts, alarm, "indexing failed");
+    tracing::error!(%error, bucket = %path.bucket, index = %path.index, attempts, alarm, "a fold failed");
     let noted = set_lease(ctx, path, &record, holder, now_ms, attempts, retry_at_ms).await;
     if let Err(error) = noted {
         tracing::warn!(%error, "cannot note the failure");
     }
-    Next::At(retry_at_ms)
+    Next::NotBefore(retry_at_ms)
+}
+
+/// When to try again: what the index's own data made fail will most likely fail again.
+fn compaction_failed(ctx: &Context, path: &IndexPath, error: &IndexingError) -> Next {
+    let wait = if error.is_of_the_index() {
+        tracing::error!(%error, bucket = %path.bucket, index = %path.index, "a compaction failed");
+        ctx.config.fold.retry_max
+    } else {
+        tracing::warn!(%error, bucket = %path.bucket, index = %path.index, "a compaction did not come about");
+        ctx.config.fold.retry_first
+    };
+    Next::NotBefore(ctx.now_ms().saturating_add(millis(wait)))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

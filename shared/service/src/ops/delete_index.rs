@@ -1,4 +1,4 @@
-//! DeleteIndex: gone at once for every reader; its objects are purged later, for the tombstone this writes (I7).
+//! DeleteIndex: gone at once for every reader; its objects are purged by the indexer, for the tombstone this writes (I7).
 
 use std::sync::Arc;
 
@@ -24,7 +24,11 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
         .await
         .map_err(|error| errors::store(&error))?;
     match deleted {
-        DeleteIndex::Deleted => Ok(EMPTY.to_vec()),
+        DeleteIndex::Deleted => {
+            ctx.reads.forget(record.uuid);
+            ctx.deleted.add(record.uuid);
+            Ok(EMPTY.to_vec())
+        }
         DeleteIndex::Missing => Err(ApiError::not_found_index()),
     }
 }

@@ -8,9 +8,10 @@ use wire::{Constraints, JsonWriter, Members};
 
 use super::get_vectors::check_key_bytes;
 use super::target::IndexMembers;
-use crate::query;
 use crate::query::filter::read_filter;
+use crate::query::matched::Matched;
 use crate::query::scan::{ScanPage, ScanRequest, scan};
+use crate::query::{self, Snapshot};
 use crate::write::{self, WriteRow};
 use crate::{Context, Input, errors};
 
@@ -70,7 +71,8 @@ async fn delete_keys(
 }
 
 /// Deletes what passes the filter, each batch by a look at the index as it is by then. Not atomic: an error in the
-/// middle leaves the batches before it deleted, and the same request again goes on.
+/// middle leaves the batches before it deleted, and the same request again goes on. But no batch deletes a version
+/// that does not pass (I1): `write::delete_matched` looks again at what has changed since.
 async fn delete_matching(
     ctx: &Arc<Context>,
     input: &Input,
@@ -79,39 +81,50 @@ async fn delete_matching(
     dry_run: bool,
 ) -> Result<Vec<u8>, ApiError> {
     let mut deleted = 0_u64;
-    let mut request = ScanRequest {
-        limit: BATCH,
-        ..ScanRequest::default()
-    };
+    let mut after = None;
     loop {
         if ctx.now_ms() >= input.deadline_ms {
             return Err(ApiError::request_timeout());
         }
         let snapshot = query::read(ctx, path, input.deadline_ms).await?;
-        // The index may have been replaced since the batch before, with other keys kept out of filters.
-        request.filter = Some(read_filter(&filter, &snapshot.config, ctx.config.strictness)?);
-        let page = {
-            let request = request.clone();
-            let page = ctx
-                .pool
-                .run(move || scan(&snapshot, &request))
-                .await
-                .map_err(|error| errors::pool(&error))?;
-            page.map_err(|error| errors::engine(&error))?
+        let (matched, resume_after) = next_batch(ctx, &snapshot, &filter, after).await?;
+        deleted += if dry_run {
+            matched.keys().len() as u64
+        } else {
+            write::delete_matched(ctx, path, matched, input.deadline_ms).await?
         };
-        let ScanPage { rows, resume_after } = page;
-        deleted += rows.len() as u64;
-        if !dry_run {
-            let known = write::known_index(ctx, path).await?.known;
-            let rows = rows.into_iter().map(|(key, _)| WriteRow::Delete(key)).collect();
-            write::write(ctx, path, known, rows, input.deadline_ms).await?;
-        }
-        let Some(after) = resume_after else {
+        if resume_after.is_none() {
             break;
-        };
-        request.after = Some(after);
+        }
+        after = resume_after;
     }
     let mut out = JsonWriter::new();
     out.begin_object().name("deletedCount").unsigned(deleted).end_object();
     Ok(out.finish())
+}
+
+/// The next keys that pass the filter, and where to go on.
+async fn next_batch(
+    ctx: &Arc<Context>,
+    snapshot: &Arc<Snapshot>,
+    filter: &str,
+    after: Option<String>,
+) -> Result<(Matched, Option<String>), ApiError> {
+    let strictness = ctx.config.strictness;
+    let request = ScanRequest {
+        after,
+        // The index may have been replaced since the batch before, with other keys kept out of filters.
+        filter: Some(read_filter(filter, &snapshot.config, strictness)?),
+        limit: BATCH,
+        ..ScanRequest::default()
+    };
+    let scanned = {
+        let snapshot = Arc::clone(snapshot);
+        ctx.pool.run(move || scan(&snapshot, &request)).await
+    };
+    let page = scanned.map_err(|error| errors::pool(&error))?;
+    let ScanPage { rows, resume_after } = page.map_err(|error| errors::engine(&error))?;
+    let keys = rows.into_iter().map(|(key, _)| key).collect();
+    let matched = Matched::new(filter.to_owned(), strictness, keys, snapshot.uuid, snapshot.end());
+    Ok((matched, resume_after))
 }

@@ -20,15 +20,17 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let list = ListMembers::read(&members, &mut constraints, "ListIndexes");
     constraints.finish()?;
     let bucket = target.resolve(ctx)?;
-    let mut entries = ctx
+    let page = list.page()?;
+    let mut found = ctx
         .ports
         .catalog
-        .list_indexes(&bucket, &list.page()?)
+        .list_indexes(&bucket, &page.names)
         .await
         .map_err(|error| errors::store(&error))?
         .ok_or_else(ApiError::not_found_bucket)?;
-    let token = list.cut(&mut entries)?;
-    let indexes: Vec<Value> = entries
+    let token = page.cut(Some(found.bucket), &mut found.indexes)?;
+    let indexes: Vec<Value> = found
+        .indexes
         .iter()
         .filter_map(|entry| summary(ctx, &bucket, entry))
         .collect();

@@ -17,13 +17,14 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let mut constraints = Constraints::new();
     let list = ListMembers::read(&members, &mut constraints, "ListVectorBuckets");
     constraints.finish()?;
+    let page = list.page()?;
     let mut entries = ctx
         .ports
         .catalog
-        .list_buckets(&list.page()?)
+        .list_buckets(&page.names)
         .await
         .map_err(|error| errors::store(&error))?;
-    let token = list.cut(&mut entries)?;
+    let token = page.cut(None, &mut entries)?;
     let buckets: Vec<Value> = entries.iter().filter_map(|entry| summary(ctx, entry)).collect();
     let mut body = json!({"vectorBuckets": buckets});
     if let (Some(token), Some(object)) = (token, body.as_object_mut()) {

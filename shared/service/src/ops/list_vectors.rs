@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{ApiError, Strictness, limits};
+use model::{ApiError, Filter, Strictness, limits};
 use serde::{Deserialize, Serialize};
 use wire::{Constraints, JsonWriter, Members, token};
 
@@ -108,25 +108,25 @@ impl ListRequest {
         }
     }
 
-    /// Everything that decides what the pages hold; `maxResults` does not.
-    fn hash(&self) -> u64 {
+    /// Everything that decides which vectors the pages hold. `maxResults` does not, nor does what is returned of each
+    /// or the way in which the client writes the filter.
+    fn hash(&self, filter: Option<&Filter>) -> u64 {
         let (index, count) = self.segment.unwrap_or((0, 1));
         RequestHash::new(TOKEN_KIND)
             .number(u64::from(index))
             .number(u64::from(count))
-            .number(u64::from(self.fields.data) | u64::from(self.fields.metadata) << 1)
-            .optional(self.filter.as_deref())
+            .optional(filter.map(Filter::canonical).as_deref())
             .optional(self.prefix.as_deref())
             .finish()
     }
 
     /// The key that the page before ended with.
-    fn after(&self, snapshot: &Snapshot) -> Result<Option<String>, ApiError> {
+    fn after(&self, snapshot: &Snapshot, request: u64) -> Result<Option<String>, ApiError> {
         let Some(token) = &self.token else {
             return Ok(None);
         };
         let cursor: ListCursor = token::decode(TOKEN_KIND, token)?;
-        if cursor.request != self.hash() || cursor.index != snapshot.uuid.to_string() {
+        if cursor.request != request || cursor.index != snapshot.uuid.to_string() {
             return Err(ApiError::invalid_token());
         }
         Ok(Some(cursor.after))
@@ -137,10 +137,11 @@ impl ListRequest {
         let filter = filter
             .map(|json| read_filter(json, &snapshot.config, config.strictness))
             .transpose()?;
+        let request = self.hash(filter.as_ref());
         let page = scan(
             snapshot,
             &ScanRequest {
-                after: self.after(snapshot)?,
+                after: self.after(snapshot, request)?,
                 prefix: self.prefix.clone().unwrap_or_default(),
                 filter,
                 segment: self.segment,
@@ -175,7 +176,7 @@ impl ListRequest {
         };
         if let Some(after) = after {
             let cursor = ListCursor {
-                request: self.hash(),
+                request,
                 index: snapshot.uuid.to_string(),
                 after,
             };

@@ -4,22 +4,26 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{ApiError, IndexConfig, Metadata, MetadataFault, Strictness, limits};
+use model::{ApiError, IndexConfig, Metadata, MetadataFault, MetadataLimits, Strictness, limits};
 use storage::IndexPath;
 use wire::{Constraints, PutRecord, parse_put_vectors};
 
 use super::target::IndexMembers;
-use crate::write::{self, PutRow, WriteRow, check_put, compact_metadata};
+use crate::write::{self, PutRow, WriteRow, check_metadata_of, check_vector_of};
 use crate::{Context, Input, errors};
 
 /// Bodies up to this are parsed where they arrive: it takes less than handing them to the pool is worth.
 const INLINE_BYTES: usize = 64 * 1024;
 
-/// A record in its stored form, not yet judged by the index's configuration.
+/// A record in its stored form, not yet judged by the index's configuration. Its metadata is not kept parsed: that
+/// takes many times the memory of its text.
 #[derive(Debug)]
 struct Record {
     row: PutRow,
-    metadata: Result<Option<Metadata>, MetadataFault>,
+    /// Values that were sent; of too many not all are kept.
+    vector_length: usize,
+    /// What the metadata counts for, or what is wrong with it in any index.
+    metadata_size: Result<usize, MetadataFault>,
 }
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -72,32 +76,43 @@ fn parse(ctx: &Context, body: &Bytes) -> Result<(IndexPath, Vec<Record>), ApiErr
 
 impl Record {
     fn of(record: PutRecord<'_>) -> Self {
-        let metadata = record.metadata.map(|json| Metadata::parse(json.get())).transpose();
-        let json = metadata
-            .as_ref()
-            .ok()
-            .and_then(|metadata| compact_metadata(metadata.as_ref()));
+        let (json, metadata_size) = match record.metadata.map(|json| read_metadata(json.get())) {
+            None => (None, Ok(0)),
+            Some(Ok((json, size))) => (json, Ok(size)),
+            Some(Err(fault)) => (None, Err(fault)),
+        };
         Self {
             row: PutRow {
                 key: record.key.into_owned(),
                 vector: record.vector,
                 metadata: json,
             },
-            metadata,
+            vector_length: record.vector_length,
+            metadata_size,
         }
     }
 }
 
+/// The form in which metadata is stored (none for an empty object), and what it counts for.
+fn read_metadata(json: &str) -> Result<(Option<String>, usize), MetadataFault> {
+    let metadata = Metadata::parse_within(json, &MetadataLimits::default())?;
+    let json = (!metadata.is_empty()).then(|| metadata.to_json());
+    Ok((json, metadata.size()))
+}
+
 /// The rules of the index, record by record in the order sent: the first bad one is named, nothing is stored.
 fn check(records: &[Record], config: &IndexConfig, strictness: Strictness) -> Result<(), ApiError> {
-    for (at, Record { row, metadata }) in records.iter().enumerate() {
+    for (at, record) in records.iter().enumerate() {
+        let row = &record.row;
         if row.key.len() > limits::KEY_MAX_BYTES {
             return Err(ApiError::key_too_long(format!("vectors[{at}].key")));
         }
-        let judged = metadata.as_ref().map(Option::as_ref);
-        check_put(at, &row.key, &row.vector, judged.unwrap_or_default(), config)?;
-        if let Err(fault) = judged {
-            return Err(ApiError::invalid_record_metadata(at, &row.key, fault));
+        check_vector_of(at, row, record.vector_length, config)?;
+        match &record.metadata_size {
+            // Small enough for any index, and the number of keys was judged when it was read.
+            Ok(size) if *size <= limits::FILTERABLE_METADATA_BYTES => {}
+            Ok(_) => check_metadata_of(at, row, config)?,
+            Err(fault) => return Err(ApiError::invalid_record_metadata(at, &row.key, fault)),
         }
     }
     if strictness == Strictness::Strict && positions(records).len() < records.len() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::{Cursor, Hit, SearchAnswer};
-use model::{ApiError, Strictness, check_vector, limits};
+use model::{ApiError, Filter, Strictness, check_vector, limits};
 use serde::{Deserialize, Serialize};
 use wire::{Constraints, JsonWriter, Members, token};
 
@@ -39,6 +39,16 @@ struct Query {
     fields: Fields,
     token: Option<String>,
     classic: bool,
+}
+
+/// Where a page stands among its request's pages.
+struct Page {
+    /// The request's hash.
+    request: u64,
+    /// Answers on the pages before it.
+    before: usize,
+    /// There are no further answers than those found for it.
+    exhausted: bool,
 }
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -104,29 +114,23 @@ impl Query {
         }
     }
 
-    /// Everything that decides what the pages hold.
-    fn hash(&self) -> u64 {
-        let Fields {
-            data,
-            metadata,
-            distance,
-        } = self.fields;
-        let flags = u64::from(data) | u64::from(metadata) << 1 | u64::from(distance) << 2;
+    /// Everything that decides which vectors the pages hold, and in which order. What is returned of each is not part
+    /// of it, nor is the way in which the client writes the filter.
+    fn hash(&self, filter: Option<&Filter>) -> u64 {
         let vector: Vec<u8> = self.vector.iter().flat_map(|value| value.to_le_bytes()).collect();
         RequestHash::new(TOKEN_KIND)
             .number(self.top_k as u64)
-            .number(flags)
             .bytes(&vector)
-            .optional(self.filter.as_deref())
+            .optional(filter.map(Filter::canonical).as_deref())
             .finish()
     }
 
-    fn cursor(&self, snapshot: &Snapshot) -> Result<Option<QueryCursor>, ApiError> {
+    fn cursor(&self, snapshot: &Snapshot, request: u64) -> Result<Option<QueryCursor>, ApiError> {
         let Some(token) = &self.token else {
             return Ok(None);
         };
         let cursor: QueryCursor = token::decode(TOKEN_KIND, token)?;
-        if cursor.request != self.hash() || cursor.index != snapshot.uuid.to_string() || cursor.count >= self.top_k {
+        if cursor.request != request || cursor.index != snapshot.uuid.to_string() || cursor.count >= self.top_k {
             return Err(ApiError::invalid_token());
         }
         Ok(Some(cursor))
@@ -143,16 +147,17 @@ impl Query {
         let filter = filter
             .map(|json| read_filter(json, config, ctx.config.strictness))
             .transpose()?;
-        let cursor = self.cursor(snapshot)?;
+        let request = self.hash(filter.as_ref());
+        let cursor = self.cursor(snapshot, request)?;
         let before = cursor.as_ref().map_or(0, |cursor| cursor.count);
         let left = self.top_k.saturating_sub(before);
-        let page = match ctx.config.strictness {
+        let size = match ctx.config.strictness {
             Strictness::Strict => left.min(limits::STRICT_QUERY_PAGE),
             Strictness::Lenient => left,
         };
         let search = Search {
             vector: self.vector.clone(),
-            k: page,
+            k: size,
             after: cursor.map(|cursor| Cursor {
                 distance_bits: cursor.distance_bits,
                 key: cursor.key,
@@ -168,22 +173,22 @@ impl Query {
         } = execute(snapshot, &search, &ctx.pool).map_err(|error| errors::engine(&error))?;
         ctx.metrics.scanned_rows.add(scanned_rows);
         ctx.metrics.plans.note(&plan);
-        tracing::debug!(?plan, k = page, "searched");
-        let sample = (plan.indexed_shards > 0).then(|| Sample::take(ctx, &search, &hits)).flatten();
+        tracing::debug!(?plan, k = size, "searched");
+        let sample = (plan.indexed_shards > 0)
+            .then(|| Sample::take(ctx, &search, &hits))
+            .flatten();
         // A page that is not full has found all there is.
-        let exhausted = hits.len() < page || hits.len() == left;
-        let body = self.write(ctx, snapshot, hits, before, exhausted)?;
+        let exhausted = hits.len() < size || hits.len() == left;
+        let page = Page {
+            request,
+            before,
+            exhausted,
+        };
+        let body = self.write(ctx, snapshot, hits, &page)?;
         Ok((body, sample))
     }
 
-    fn write(
-        &self,
-        ctx: &Context,
-        snapshot: &Snapshot,
-        hits: Vec<Hit>,
-        before: usize,
-        exhausted: bool,
-    ) -> Result<Vec<u8>, ApiError> {
+    fn write(&self, ctx: &Context, snapshot: &Snapshot, hits: Vec<Hit>, page: &Page) -> Result<Vec<u8>, ApiError> {
         let items: Vec<Item> = hits
             .into_iter()
             .map(|hit| Item {
@@ -201,14 +206,14 @@ impl Query {
             .string_member("distanceMetric", snapshot.config.metric.as_str());
         let last = items.get(..written).and_then(<[Item]>::last);
         if let Some(last) = last
-            && (written < items.len() || !exhausted)
+            && (written < items.len() || !page.exhausted)
         {
             let cursor = QueryCursor {
-                request: self.hash(),
+                request: page.request,
                 index: snapshot.uuid.to_string(),
                 distance_bits: last.distance.to_bits(),
                 key: last.key.clone(),
-                count: before + written,
+                count: page.before + written,
             };
             out.string_member("nextToken", &token::encode(TOKEN_KIND, &cursor)?);
         }

@@ -92,6 +92,15 @@ impl<K: Clone + Eq + Hash, V: Clone> ByteCache<K, V> {
         state.weigh(key, &cell, bytes, self.limit);
     }
 
+    /// Drops every value whose key is meant. Whoever uses one still keeps it alive.
+    pub(crate) fn forget(&self, is_meant: impl Fn(&K) -> bool) {
+        let mut state = self.state();
+        let meant: Vec<K> = state.slots.keys().filter(|key| is_meant(key)).cloned().collect();
+        for key in meant {
+            state.remove(&key);
+        }
+    }
+
     /// Bytes held now.
     pub(crate) fn bytes(&self) -> usize {
         self.state().bytes
@@ -200,6 +209,18 @@ mod tests {
         let cache = ByteCache::new(2000);
         assert_eq!(load(&cache, 7, 5000).await, 70);
         assert_eq!((cache.get(&7), cache.bytes()), (None, 0));
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_loaded_again() {
+        let cache = ByteCache::new(1_000_000);
+        for key in 1..=10 {
+            load(&cache, key, 100).await;
+        }
+        cache.forget(|key| key % 2 == 0);
+        assert_eq!((cache.get(&2), cache.get(&3)), (None, Some(30)));
+        assert_eq!(cache.bytes(), 5 * (OVERHEAD + 100));
+        assert_eq!(load(&cache, 2, 100).await, 20);
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@
 //! | [`entry`] | one WAL object of the tail, with what is derived from it once |
 //! | [`rows`] | point lookups, vectors and metadata of rows, wherever they are |
 //! | [`scan`] | keys in order over tail and shards, page by page |
+//! | [`matched`] | keys that a filter selected, and whether they still pass it |
 //! | [`execute`] | the nearest rows of a snapshot |
 //! | [`live_recall`] | a share of the queries is run again exactly |
 //! | [`size`] | how much an index holds, from record and manifest alone |
@@ -26,6 +27,7 @@ pub(crate) mod execute;
 pub(crate) mod filter;
 pub(crate) mod hash;
 pub(crate) mod live_recall;
+pub(crate) mod matched;
 pub(crate) mod objects;
 pub(crate) mod rows;
 pub(crate) mod scan;

@@ -124,6 +124,15 @@ impl ReadCaches {
         Arc::clone(builders.entry(index).or_default())
     }
 
+    /// Drops what is kept of an index that was deleted: open shards hold its files on the disk.
+    pub(crate) fn forget(&self, index: IndexUuid) {
+        self.snapshots.forget(|key| *key == index);
+        self.manifests.forget(|(owner, _)| *owner == index);
+        self.wal.forget(|(owner, _)| *owner == index);
+        self.shards.forget(|(owner, _)| *owner == index);
+        self.dead.forget(|(owner, _)| *owner == index);
+    }
+
     /// Bytes held: WAL objects, manifests with deletion vectors, shards.
     pub(crate) fn bytes(&self) -> [(&'static str, usize); 3] {
         [
@@ -150,7 +159,10 @@ async fn load<T: Send + 'static>(
     let decoded = if bytes.len() <= INLINE_BYTES {
         decode(bytes)
     } else {
-        ctx.pool.run(move || decode(bytes)).await.map_err(ReadFault::Pool)?
+        ctx.pool
+            .run_next(move || decode(bytes))
+            .await
+            .map_err(ReadFault::Pool)?
     };
     decoded.map_err(|reason| ReadFault::unreadable(&name, reason))
 }
@@ -248,7 +260,7 @@ async fn open_shard(ctx: &Context, index: IndexUuid, entry: &ShardEntry) -> Resu
     let id = entry.id;
     let opened = ctx
         .pool
-        .run(move || Shard::open(&entry, bytes))
+        .run_next(move || Shard::open(&entry, bytes))
         .await
         .map_err(ReadFault::Pool)?;
     let shard = opened.map_err(|error| {

@@ -42,14 +42,14 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Sequence number after the last entry of the tail.
-    fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.manifest.wal_base.saturating_add(self.tail.slots().len() as u64)
     }
 
     /// Whether this snapshot's record was the given one or a later one: both numbers only rise.
     fn is_at_least(&self, record: &IndexRecord) -> bool {
         let version = record.manifest.map_or(0, |manifest| manifest.version.0);
-        self.uuid == record.uuid && self.manifest.version.0 >= version && self.end() >= end(record)
+        self.uuid == record.uuid && self.manifest.version.0 >= version && self.end() >= record.end()
     }
 
     /// How many of the record's entries this snapshot holds, when the record only appended to it.
@@ -75,10 +75,6 @@ impl Snapshot {
             .sum();
         tail.saturating_add(shards)
     }
-}
-
-fn end(record: &IndexRecord) -> u64 {
-    record.wal_base.saturating_add(record.wal.len() as u64)
 }
 
 /// The index at `path` as of now: every write that was acknowledged before this call is in it (I1).

@@ -55,6 +55,8 @@ pub(super) async fn commit(ctx: &Context, path: &IndexPath, mut members: Vec<Mem
                 ctx.metrics.commit_retries.add(1);
                 target = found;
             }
+            // Of an append that asks for no certain place nobody says so.
+            Ok(Outcome::Moved) => ctx.metrics.commit_retries.add(1),
             Err(error) => {
                 members.into_iter().for_each(|member| member.answer(Err(error.clone())));
                 return;
@@ -87,7 +89,7 @@ async fn keep_valid(ctx: &Context, members: Vec<Member>, target: &Arc<Known>) ->
         }
         // I7: nothing that was checked against the deleted index enters the new one unchecked.
         let (rows, config) = (Arc::clone(&member.rows), target.config.clone());
-        let checked = ctx.pool.run(move || recheck(&rows, &config)).await;
+        let checked = ctx.pool.run_next(move || recheck(&rows, &config)).await;
         match checked.unwrap_or_else(|error| Err(errors::pool(&error))) {
             Ok(()) => {
                 member.known = Arc::clone(target);
@@ -100,7 +102,7 @@ async fn keep_valid(ctx: &Context, members: Vec<Member>, target: &Arc<Known>) ->
 }
 
 /// Counts the commit and wakes the indexer.
-async fn finish(group: &Group<'_>, requests: usize, rows: u32) {
+pub(super) async fn finish(group: &Group<'_>, requests: usize, rows: u32) {
     let metrics = &group.ctx.metrics;
     metrics.commits.add(1);
     metrics.committed_requests.add(requests as u64);
@@ -108,56 +110,92 @@ async fn finish(group: &Group<'_>, requests: usize, rows: u32) {
     group.ring().await;
 }
 
-enum Outcome {
+/// How an append ended.
+pub(super) enum Outcome {
     Committed {
         rows: u32,
     },
     /// The object cannot be committed as it is: PUT another one under what the record says now.
     PutAgain(Arc<Known>),
+    /// Something was committed since the write was made, which it must not overrule unseen.
+    Moved,
+}
+
+/// What a strong read of the record has found.
+pub(super) struct Found(Option<IndexRecord>);
+
+/// A WAL object that is not stored yet.
+pub(super) struct Draft {
+    pub(super) entry: WalEntry,
+    bytes: Bytes,
+    /// It only deletes: it may use what a full disk keeps back.
+    deletes: bool,
 }
 
 /// One group on its way into one index.
-struct Group<'a> {
-    ctx: &'a Context,
-    path: &'a IndexPath,
-    target: Arc<Known>,
-    deadline_ms: u64,
+pub(super) struct Group<'a> {
+    pub(super) ctx: &'a Context,
+    pub(super) path: &'a IndexPath,
+    pub(super) target: Arc<Known>,
+    pub(super) deadline_ms: u64,
 }
 
 impl Group<'_> {
     async fn put_and_append(&self, members: &[Member]) -> Result<Outcome, ApiError> {
-        let id = WalId(self.ctx.ids.ulid(self.target.floor));
-        let (rows, bytes) = self.encode(members).await?;
-        let entry = WalEntry::new(id, rows, bytes.len());
+        let parts = members.iter().map(|member| Arc::clone(&member.rows)).collect();
+        let size = members.iter().map(|member| member.bytes).sum();
+        let draft = self.encode(parts, size).await?;
         // The read gives the base that the append names. It may be older than the PUT: the base only has to be one
         // that was current after the rows were given to us (I2).
-        let (put, record) = join(self.put(id, bytes), self.read()).await;
+        let (put, record) = join(self.put(&draft), self.read()).await;
         let record = record?;
+        let attempt = Attempt {
+            uuid: self.target.uuid,
+            entry: draft.entry,
+            base: record.0.as_ref().map_or(0, |record| record.wal_base),
+            end: None,
+            ambiguous: false,
+        };
         match put {
-            Ok(()) => self.append(entry, record).await,
+            Ok(()) => self.append(attempt, Some(record)).await,
             // Somebody else's object has the name, against all odds: another ULID.
             Err(StoreError::Conflict { .. }) => Ok(Outcome::PutAgain(Arc::clone(&self.target))),
             Err(error) => Err(errors::store(&error)),
         }
     }
 
-    async fn encode(&self, members: &[Member]) -> Result<(u32, Bytes), ApiError> {
+    /// A new WAL object of about `size` bytes.
+    pub(super) async fn encode(&self, parts: Vec<Arc<Vec<WriteRow>>>, size: usize) -> Result<Draft, ApiError> {
+        let id = WalId(self.ctx.ids.ulid(self.target.floor));
         let dimension = self.target.config.dimension;
-        let parts: Vec<_> = members.iter().map(|member| Arc::clone(&member.rows)).collect();
-        let size: usize = members.iter().map(|member| member.bytes).sum();
-        if size <= INLINE_BYTES {
-            return encode(dimension, &parts);
-        }
-        let encoded = self.ctx.pool.run(move || encode(dimension, &parts)).await;
-        encoded.map_err(|error| errors::pool(&error))?
+        let deletes = parts
+            .iter()
+            .all(|rows| rows.iter().all(|row| matches!(row, WriteRow::Delete(_))));
+        let (rows, bytes) = if size <= INLINE_BYTES {
+            encode(dimension, &parts)?
+        } else {
+            let encoded = self.ctx.pool.run_next(move || encode(dimension, &parts)).await;
+            encoded.map_err(|error| errors::pool(&error))??
+        };
+        Ok(Draft {
+            entry: WalEntry::new(id, rows, bytes.len()),
+            bytes,
+            deletes,
+        })
     }
 
     /// S1 makes a repeated PUT of the same bytes harmless.
-    async fn put(&self, id: WalId, bytes: Bytes) -> Result<(), StoreError> {
-        let name = paths::wal(self.target.uuid, id);
+    pub(super) async fn put(&self, draft: &Draft) -> Result<(), StoreError> {
+        let name = paths::wal(self.target.uuid, draft.entry.id);
+        let objects = &self.ctx.ports.objects;
         let mut pause = self.first_pause();
         loop {
-            match self.ctx.ports.objects.put(&name, bytes.clone()).await {
+            let put = if draft.deletes {
+                objects.put_from_reserve(&name, draft.bytes.clone()).await
+            } else {
+                objects.put(&name, draft.bytes.clone()).await
+            };
+            match put {
                 Err(error @ (StoreError::Unknown { .. } | StoreError::Throttled { .. })) => {
                     if !self.pause(&mut pause).await {
                         return Err(error);
@@ -169,11 +207,11 @@ impl Group<'_> {
     }
 
     /// The record, strongly read; tried again while there is time.
-    async fn read(&self) -> Result<Option<IndexRecord>, ApiError> {
+    async fn read(&self) -> Result<Found, ApiError> {
         let mut pause = self.first_pause();
         loop {
             match self.ctx.ports.catalog.read_record(self.path).await {
-                Ok(record) => return Ok(record),
+                Ok(record) => return Ok(Found(record)),
                 Err(error) => {
                     let transient = matches!(error, StoreError::Unknown { .. } | StoreError::Throttled { .. });
                     if !transient || !self.pause(&mut pause).await {
@@ -184,59 +222,73 @@ impl Group<'_> {
         }
     }
 
-    async fn append(&self, entry: WalEntry, first: Option<IndexRecord>) -> Result<Outcome, ApiError> {
-        let base = first.as_ref().map_or(0, |record| record.wal_base);
-        let mut attempt = Attempt {
-            uuid: self.target.uuid,
-            entry,
-            base,
-            ambiguous: false,
-        };
-        let mut record = first;
+    /// Appends the attempt's entry: as prepared when nothing was `read` yet, else as the record says.
+    pub(super) async fn append(&self, mut attempt: Attempt, read: Option<Found>) -> Result<Outcome, ApiError> {
+        let mut read = read;
         let mut pause = self.first_pause();
         loop {
-            let mut verdict = decide(record.as_ref(), &attempt);
-            if verdict == Verdict::AskManifest
-                && let Some(found) = &record
+            if let Some(found) = read.take()
+                && let Some(outcome) = self.consult(found, &mut attempt).await?
             {
-                let Some(settled) = self.ask_manifest(found, &attempt).await? else {
-                    // The manifest has been replaced since: the record knows more now.
-                    record = self.read().await?;
-                    continue;
-                };
-                verdict = settled;
-            }
-            match (verdict, &record) {
-                (Verdict::Committed, _) => return Ok(Outcome::Committed { rows: entry.rows }),
-                (Verdict::Append { base }, _) => {
-                    // Another base rules out that an earlier append still lands; the same base keeps the doubt.
-                    attempt.ambiguous &= base == attempt.base;
-                    attempt.base = base;
-                }
-                (Verdict::OtherIndex | Verdict::FloorPassed, Some(found)) => {
-                    return Ok(Outcome::PutAgain(remember(self.ctx, self.path, found)));
-                }
-                (Verdict::Full, _) => {
-                    // Only the indexer can make room.
-                    self.ring().await;
-                    return Err(ApiError::too_many_requests());
-                }
-                _ => {
-                    invalidate(self.ctx, self.path);
-                    return Err(ApiError::not_found_index());
-                }
+                return Ok(outcome);
             }
             match self.try_append(&mut attempt).await? {
-                Tried::Committed => return Ok(Outcome::Committed { rows: entry.rows }),
-                Tried::Refused(found) => record = found.map(|found| *found),
+                Tried::Committed => {
+                    return Ok(Outcome::Committed {
+                        rows: attempt.entry.rows,
+                    });
+                }
+                Tried::Refused(found) => read = Some(found),
                 Tried::Unclear => {
                     if !self.pause(&mut pause).await {
                         return Err(errors::unavailable(UNDECIDED));
                     }
-                    record = self.read().await?;
+                    read = Some(self.read().await?);
                 }
             }
             self.ctx.metrics.commit_retries.add(1);
+        }
+    }
+
+    /// What the record says of the attempt: how the write has ended, or `None` when the attempt is to be made.
+    async fn consult(&self, found: Found, attempt: &mut Attempt) -> Result<Option<Outcome>, ApiError> {
+        let Found(mut record) = found;
+        loop {
+            let mut verdict = decide(record.as_ref(), attempt);
+            if verdict == Verdict::AskManifest
+                && let Some(found) = &record
+            {
+                let Some(settled) = self.ask_manifest(found, attempt).await? else {
+                    // The manifest has been replaced since: the record knows more now.
+                    Found(record) = self.read().await?;
+                    continue;
+                };
+                verdict = settled;
+            }
+            return match (verdict, record) {
+                (Verdict::Committed, _) => Ok(Some(Outcome::Committed {
+                    rows: attempt.entry.rows,
+                })),
+                (Verdict::Append { base }, _) => {
+                    // Another base rules out that an earlier append still lands; the same base keeps the doubt.
+                    attempt.ambiguous &= base == attempt.base;
+                    attempt.base = base;
+                    Ok(None)
+                }
+                (Verdict::Moved, _) => Ok(Some(Outcome::Moved)),
+                (Verdict::OtherIndex | Verdict::FloorPassed, Some(found)) => {
+                    Ok(Some(Outcome::PutAgain(remember(self.ctx, self.path, &found))))
+                }
+                (Verdict::Full, _) => {
+                    // Only the indexer can make room.
+                    self.ring().await;
+                    Err(ApiError::too_many_requests())
+                }
+                _ => {
+                    invalidate(self.ctx, self.path);
+                    Err(ApiError::not_found_index())
+                }
+            };
         }
     }
 
@@ -252,12 +304,13 @@ impl Group<'_> {
         let append = Append {
             uuid: attempt.uuid,
             base: attempt.base,
+            end: attempt.end,
             entry: attempt.entry,
             now_ms,
         };
         match self.ctx.ports.catalog.append(self.path, &append).await {
             Ok(Commit::Done) => Ok(Tried::Committed),
-            Ok(Commit::Refused(record)) => Ok(Tried::Refused(record)),
+            Ok(Commit::Refused(record)) => Ok(Tried::Refused(Found(record.map(|record| *record)))),
             // Nothing was written, now or later.
             Err(StoreError::Throttled { .. } | StoreError::Conflict { .. }) => Ok(Tried::Unclear),
             Err(StoreError::Unknown { .. }) => {
@@ -321,7 +374,7 @@ impl Group<'_> {
 
 enum Tried {
     Committed,
-    Refused(Option<Box<IndexRecord>>),
+    Refused(Found),
     Unclear,
 }
 

@@ -13,6 +13,8 @@ pub(super) struct Attempt {
     pub entry: WalEntry,
     /// `wal_base` that the append names.
     pub base: u64,
+    /// The sequence number that the entry must get, if not just any.
+    pub end: Option<u64>,
     /// Whether an append with this base may have taken effect without our knowing.
     pub ambiguous: bool,
 }
@@ -33,6 +35,9 @@ pub(super) enum Verdict {
         /// The record's `wal_base`.
         base: u64,
     },
+    /// Something was committed since the write was made, and the entry cannot get its sequence number any more. Nor can
+    /// an earlier append of it land: the tail's end only rises.
+    Moved,
     /// The floor has passed our ULID: a new one, PUT again.
     FloorPassed,
     /// The tail is as long as it may be.
@@ -59,6 +64,10 @@ pub(super) fn decide(record: Option<&IndexRecord>, attempt: &Attempt) -> Verdict
 
 /// The rest of the table, for an entry that is known not to have taken effect.
 pub(super) fn judge_append(record: &IndexRecord, attempt: &Attempt) -> Verdict {
+    // I1: a write that was made from what lies below `end` is judged anew before it overrules more.
+    if attempt.end.is_some_and(|end| end != record.end()) {
+        return Verdict::Moved;
+    }
     // I4, I6: the collector may already have listed objects below the floor.
     if record.floor >= attempt.entry.id.0 {
         return Verdict::FloorPassed;

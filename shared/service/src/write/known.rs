@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use format::record::IndexRecord;
-use model::{ApiError, IndexConfig, IndexUuid, Metadata, Ulid};
+use model::{ApiError, IndexConfig, IndexUuid, Ulid};
 use storage::IndexPath;
 
-use super::row::{WriteRow, check_put};
+use super::row::{WriteRow, check_metadata_of, check_vector_of};
 use crate::{Context, errors};
 
 /// Paths remembered; beyond, all are forgotten (each costs one read to learn again).
@@ -138,12 +138,8 @@ pub(crate) fn invalidate(ctx: &Context, path: &IndexPath) {
 pub(super) fn recheck(rows: &[WriteRow], config: &IndexConfig) -> Result<(), ApiError> {
     for (at, row) in rows.iter().enumerate() {
         if let WriteRow::Put(row) = row {
-            let metadata = match &row.metadata {
-                None => None,
-                // Our own normal form: it parsed before.
-                Some(json) => Some(Metadata::parse(json).map_err(|_| errors::internal())?),
-            };
-            check_put(at, &row.key, &row.vector, metadata.as_ref(), config)?;
+            check_vector_of(at, row, row.vector.len(), config)?;
+            check_metadata_of(at, row, config)?;
         }
     }
     Ok(())

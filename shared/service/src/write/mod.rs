@@ -5,6 +5,7 @@
 //! | [`known`] | what this process knows about indexes: uuid and configuration by path, validation against them |
 //! | [`row`] | one row of a write and the rules it must satisfy |
 //! | [`group`] | concurrent writes to one index share one WAL object and one commit |
+//! | [`matched`] | deleting what matched a filter: a commit that depends on what the index holds |
 //! | [`commit`] | the write protocol of DESIGN section 4 |
 //! | [`decide`] | what a record says about an attempt: pure |
 //!
@@ -15,6 +16,7 @@ mod commit;
 mod decide;
 mod group;
 mod known;
+mod matched;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -25,10 +27,11 @@ use model::ApiError;
 use storage::IndexPath;
 
 use crate::Context;
+use crate::query::matched::Matched;
 
 pub(crate) use group::WriteGroups;
 pub(crate) use known::{Known, appeal, invalidate, known_index, remember};
-pub(crate) use row::{PutRow, WriteRow, check_put, compact_metadata};
+pub(crate) use row::{PutRow, WriteRow, check_metadata_of, check_vector_of};
 
 /// Commits rows that were checked against `known`. Returns once they are durable and visible to every reader (I1).
 ///
@@ -44,4 +47,17 @@ pub(crate) async fn write(
         return Ok(());
     }
     group::submit(ctx, path, known, rows, deadline_ms).await
+}
+
+/// Deletes those of the keys whose newest version still matches when the deletion takes effect (I1); answers how many.
+pub(crate) async fn delete_matched(
+    ctx: &Arc<Context>,
+    path: &IndexPath,
+    matched: Matched,
+    deadline_ms: u64,
+) -> Result<u64, ApiError> {
+    if matched.keys().is_empty() {
+        return Ok(0);
+    }
+    group::submit_matched(ctx, path, matched, deadline_ms).await
 }

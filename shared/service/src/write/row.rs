@@ -1,6 +1,8 @@
 //! One row of a write, and the rules that an index's configuration sets for it.
 
-use model::{ApiError, IndexConfig, Metadata, MetadataLimits, check_vector};
+use model::{ApiError, IndexConfig, Metadata, MetadataLimits, VectorFault, check_vector};
+
+use crate::errors;
 
 /// A vector to be stored.
 #[derive(Debug, Clone)]
@@ -9,7 +11,7 @@ pub(crate) struct PutRow {
     pub key: String,
     /// Its values.
     pub vector: Vec<f32>,
-    /// Its metadata as compact JSON; `None` when there is none, or none left (`{}`).
+    /// Its metadata as compact JSON; `None` when there is none or an empty object, which reads the same.
     pub metadata: Option<String>,
 }
 
@@ -34,25 +36,29 @@ impl WriteRow {
     }
 }
 
-/// The rules for the `at`-th record of a request; the first broken one is named with the record's key.
-pub(crate) fn check_put(
-    at: usize,
-    key: &str,
-    vector: &[f32],
-    metadata: Option<&Metadata>,
-    config: &IndexConfig,
-) -> Result<(), ApiError> {
-    check_vector(vector, config.dimension, config.metric)
-        .map_err(|fault| ApiError::invalid_record_vector(at, key, fault))?;
-    let Some(metadata) = metadata else {
-        return Ok(());
+/// The rules for the vector of the `at`-th record, of whose values `sent` were sent; a broken one is named with the
+/// record's key.
+pub(crate) fn check_vector_of(at: usize, row: &PutRow, sent: usize, config: &IndexConfig) -> Result<(), ApiError> {
+    let judged = if sent == row.vector.len() {
+        check_vector(&row.vector, config.dimension, config.metric)
+    } else {
+        // Longer than any index takes, and not kept whole.
+        Err(VectorFault::Length {
+            expected: config.dimension.get(),
+            actual: sent,
+        })
     };
-    metadata
-        .check(config.non_filterable(), &MetadataLimits::default())
-        .map_err(|fault| ApiError::invalid_record_metadata(at, key, &fault))
+    judged.map_err(|fault| ApiError::invalid_record_vector(at, &row.key, fault))
 }
 
-/// The form in which metadata is stored; an empty object is stored as none, which reads the same.
-pub(crate) fn compact_metadata(metadata: Option<&Metadata>) -> Option<String> {
-    metadata.filter(|metadata| !metadata.is_empty()).map(Metadata::to_json)
+/// The rules for the metadata of the `at`-th record.
+pub(crate) fn check_metadata_of(at: usize, row: &PutRow, config: &IndexConfig) -> Result<(), ApiError> {
+    let Some(json) = &row.metadata else {
+        return Ok(());
+    };
+    // Our own normal form: it parsed before.
+    let metadata = Metadata::parse(json).map_err(|_| errors::internal())?;
+    metadata
+        .check(config.non_filterable(), &MetadataLimits::default())
+        .map_err(|fault| ApiError::invalid_record_metadata(at, &row.key, &fault))
 }

@@ -1,5 +1,7 @@
 //! The write protocol against a catalog that fails, and the table of decisions row by row.
 
+mod matched;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +10,7 @@ use format::Manifest;
 use format::record::{IndexRecord, ManifestRef, WalEntry};
 use model::{
     BucketUuid, Dimension, DistanceMetric, Encryption, Ids, IndexConfig, IndexUuid, ManifestId, ManualClock,
-    SeededRandom, Ulid, WalId,
+    SeededRandom, Strictness, Ulid, WalId,
 };
 use rstest::rstest;
 use storage::layers::faults::{Fault, FaultCatalog, FaultPlan, FaultStore, When};
@@ -67,6 +69,17 @@ impl Desk {
         desk.catalog.create_bucket(&bucket).await.unwrap();
         desk.create(2).await;
         desk
+    }
+
+    /// Another process over the same store, without faults.
+    fn second(&self) -> Arc<Context> {
+        let ports = Ports {
+            objects: Arc::new(self.store.clone()),
+            catalog: Arc::clone(&self.catalog),
+            doorbell: Arc::new(InProcessDoorbell::new().0),
+        };
+        let pool = Arc::clone(&self.ctx.pool);
+        Arc::new(Context::new(ports, self.ctx.ids.clone(), pool, Config::default()))
     }
 
     async fn create(&self, dimension: u32) {
@@ -186,6 +199,7 @@ fn decisions(#[case] change: fn(&mut IndexRecord), #[case] ambiguous: bool, #[ca
         uuid: uuid(1),
         entry: entry(10),
         base: 5,
+        end: None,
         ambiguous,
     };
     let mut found = record(uuid(1));
@@ -193,6 +207,27 @@ fn decisions(#[case] change: fn(&mut IndexRecord), #[case] ambiguous: bool, #[ca
     change(&mut found);
     assert_eq!(decide(Some(&found), &attempt), verdict);
     assert_eq!(decide(None, &attempt), Verdict::Gone);
+}
+
+#[rstest]
+#[case::last(|_: &mut IndexRecord| {}, Verdict::Append { base: 5 })]
+#[case::folded_since(|r: &mut IndexRecord| { r.wal_base = 6; r.wal.clear() }, Verdict::Append { base: 6 })]
+#[case::overtaken(|r: &mut IndexRecord| r.wal.push(entry(2)), Verdict::Moved)]
+#[case::overtaken_and_folded(|r: &mut IndexRecord| { r.wal_base = 7; r.wal.clear() }, Verdict::Moved)]
+#[case::ours(|r: &mut IndexRecord| r.wal.push(entry(10)), Verdict::Committed)]
+fn decisions_about_a_certain_place(#[case] change: fn(&mut IndexRecord), #[case] verdict: Verdict) {
+    let attempt = Attempt {
+        uuid: uuid(1),
+        entry: entry(10),
+        base: 5,
+        end: Some(6),
+        ambiguous: false,
+    };
+    let mut found = record(uuid(1));
+    found.wal_base = 5;
+    found.wal = vec![entry(1)];
+    change(&mut found);
+    assert_eq!(decide(Some(&found), &attempt), verdict);
 }
 
 #[rstest]

@@ -87,6 +87,14 @@ impl State {
                     .index
                     .map(|life| life.commit(|rows| rows.retain(|key, _| !keys.contains(key))));
             }
+            // Nothing is committed when nothing matches.
+            Step::DeleteBelow(version) => {
+                let matches = |life: &Life| life.rows().values().any(|found| found < version);
+                next.index = next.index.map(|life| match matches(&life) {
+                    true => life.commit(|rows| rows.retain(|_, found| *found >= *version)),
+                    false => life,
+                });
+            }
             Step::Read | Step::Advance(_) | Step::Collect | Step::Purge => {}
             Step::Fold(_) | Step::Compact | Step::Work => {}
         }

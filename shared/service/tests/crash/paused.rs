@@ -125,6 +125,10 @@ async fn perform(service: &Service, clock: &ManualClock, step: &Step) -> Result<
             put_body(rows.iter().map(|(key, version)| (key.as_str(), *version))),
         ),
         Step::Delete(keys) => (Operation::DeleteVectors, json!({"keys": keys})),
+        Step::DeleteBelow(version) => (
+            Operation::DeleteVectors,
+            json!({"filter": {"version": {"$lt": version}}}),
+        ),
         Step::CreateBucket => (Operation::CreateVectorBucket, json!({})),
         Step::CreateIndex => (
             Operation::CreateIndex,

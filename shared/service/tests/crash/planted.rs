@@ -145,6 +145,7 @@ fn an_entry_that_is_appended_again_after_its_fold() {
     let append = Append {
         uuid: record.uuid,
         base: record.wal_base,
+        end: None,
         entry: format::record::WalEntry { id, rows: 3, kib: 1 },
         now_ms: 0,
     };

@@ -91,7 +91,7 @@ impl Progress {
                 self.possible.push(state);
             }
         }
-        let is_write = matches!(step, Step::Put(_) | Step::Delete(_));
+        let is_write = matches!(step, Step::Put(_) | Step::Delete(_) | Step::DeleteBelow(_));
         if is_write && !self.again {
             self.at += 1;
         }
@@ -163,6 +163,10 @@ fn perform(process: &Process, progress: &Progress, step: &Step) -> Result<Ended,
             put_body(rows.iter().map(|(key, version)| (key.as_str(), *version))),
         ),
         Step::Delete(keys) => (Operation::DeleteVectors, json!({"keys": keys})),
+        Step::DeleteBelow(version) => (
+            Operation::DeleteVectors,
+            json!({"filter": {"version": {"$lt": version}}}),
+        ),
         Step::Read => return process.run(read(process, progress)),
         Step::Advance(seconds) => {
             process.clock.advance(std::time::Duration::from_secs(*seconds));
@@ -255,7 +259,7 @@ pub async fn sweep(ctx: &Arc<Context>, clock: &ManualClock, holder: &str) -> Res
             let folded = work::folds(ctx, &index.path, holder).await;
             let compacted = work::compactions(ctx, &index.path, holder).await;
             for next in [folded, compacted] {
-                if let work::Next::At(at_ms) = next {
+                if let work::Next::At(at_ms) | work::Next::NotBefore(at_ms) = next {
                     clock.set(at_ms.max(ctx.now_ms()) + 1);
                 }
             }

@@ -15,6 +15,8 @@ pub enum Step {
     Put(Vec<(String, u32)>),
     /// One request.
     Delete(Vec<String>),
+    /// One request by filter: what has an older version than this.
+    DeleteBelow(u32),
     /// Everything is read and compared, by the process that has been running so far.
     Read,
     /// One fold of so many entries at most.
@@ -41,7 +43,9 @@ pub fn delete(keys: &str) -> Step {
 
 /// Put, overwrite, delete, fold, compact, collect, delete index and re-create it.
 pub fn whole_life() -> Vec<Step> {
-    use Step::{Advance, Collect, Compact, CreateBucket, CreateIndex, DeleteIndex, Fold, Purge, Read, Work};
+    use Step::{
+        Advance, Collect, Compact, CreateBucket, CreateIndex, DeleteBelow, DeleteIndex, Fold, Purge, Read, Work,
+    };
     vec![
         CreateBucket,
         CreateIndex,
@@ -57,6 +61,7 @@ pub fn whole_life() -> Vec<Step> {
         Compact,
         put(5, "b"),
         Fold(8),
+        DeleteBelow(3),
         Read,
         delete("g"),
         put(6, "d h"),

@@ -148,11 +148,12 @@ impl Documents {
         }
     }
 
-    /// Writes an object that never changes; again after a failure that passes, which does no harm.
-    pub(crate) async fn put(&self, name: &ObjectName, bytes: Bytes) -> Result<(), StoreError> {
+    /// Writes an object that never changes and is part of a deletion; again after a failure that passes, which does no
+    /// harm.
+    pub(crate) async fn put_for_deletion(&self, name: &ObjectName, bytes: Bytes) -> Result<(), StoreError> {
         let mut patience = Patience::new(self);
         loop {
-            match self.store.put(name, bytes.clone()).await {
+            match self.store.put_from_reserve(name, bytes.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(error) => patience.failed(error).await?,
             }

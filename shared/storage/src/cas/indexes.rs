@@ -10,7 +10,7 @@ use super::CasCatalog;
 use super::buckets::{FoundBucket, after_effect, is_on_page};
 use super::documents::{Step, Version};
 use super::records::{index_document, live, record_of};
-use crate::catalog::{CreateIndex, DeleteIndex, DirtyIndex, IndexPath, NameEntry, NamePage, Tombstone};
+use crate::catalog::{CreateIndex, DeleteIndex, DirtyIndex, IndexNames, IndexPath, NameEntry, NamePage, Tombstone};
 use crate::error::StoreError;
 use crate::paths::{self, ObjectName};
 
@@ -187,7 +187,7 @@ impl CasCatalog {
         let bytes = tombstone
             .encode()
             .map_err(|error| StoreError::other_because(format!("encoding {name}"), error))?;
-        self.documents.put(&name, bytes).await?;
+        self.documents.put_for_deletion(&name, bytes).await?;
         self.unlink_index(path, tombstone.uuid).await
     }
 
@@ -225,7 +225,7 @@ impl CasCatalog {
         &self,
         bucket: &BucketName,
         page: &NamePage,
-    ) -> Result<Option<Vec<NameEntry>>, StoreError> {
+    ) -> Result<Option<IndexNames>, StoreError> {
         let Some(found) = self.find_bucket(bucket).await? else {
             return Ok(None);
         };
@@ -252,7 +252,10 @@ impl CasCatalog {
                 });
             }
         }
-        Ok(Some(entries))
+        Ok(Some(IndexNames {
+            bucket: found.info.uuid,
+            indexes: entries,
+        }))
     }
 
     /// The live document behind a link; a dead one's deletion is finished on the way.

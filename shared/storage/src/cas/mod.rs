@@ -37,13 +37,14 @@ use model::{BucketName, BucketUuid, Ids, IndexUuid, OwnerUuid, Ulid};
 
 use crate::catalog::{
     Append, Attachment, BucketInfo, Catalog, ClearDirty, Commit, CreateBucket, CreateIndex, DeleteBucket, DeleteIndex,
-    DirtyIndex, IndexPath, NameEntry, NamePage, Publish, Revision, SetLease, Tombstone, WriteAttachment,
+    DirtyIndex, IndexNames, IndexPath, NameEntry, NamePage, Publish, Revision, SetLease, Tombstone, WriteAttachment,
 };
 use crate::error::StoreError;
 use crate::objects::ObjectStore;
 use crate::paths;
 use cache::Cache;
 use documents::{Documents, Step};
+use probe::ProbeError;
 
 /// How patient the catalog is.
 #[derive(Debug, Clone)]
@@ -80,7 +81,7 @@ impl Default for CasConfig {
 pub enum OpenCatalogError {
     /// The store does not do what the catalog stands on.
     #[error(transparent)]
-    Probe(#[from] probe::ProbeError),
+    Probe(#[from] ProbeError),
     /// The store belongs to another catalog.
     #[error(transparent)]
     Marker(#[from] marker::MarkerError),
@@ -101,7 +102,7 @@ pub struct CasCatalog {
 
 impl CasCatalog {
     /// Opens the catalog for serving: probes the store's conditional writes, verifies (or creates) the marker, and
-    /// creates the root when it is missing.
+    /// creates the root when it is missing. A full store that was opened before is served unprobed.
     ///
     /// # Errors
     /// [`OpenCatalogError`]
@@ -114,7 +115,15 @@ impl CasCatalog {
     /// # Errors
     /// [`OpenCatalogError`]
     pub async fn open_with(store: Arc<dyn ObjectStore>, ids: Ids, config: CasConfig) -> Result<Self, OpenCatalogError> {
-        probe::probe(store.as_ref(), &ids).await?;
+        match probe::probe(store.as_ref(), &ids).await {
+            // A full disk must not keep a server from reading. The probe was passed when the store was first opened.
+            Err(ProbeError::Store(error @ StoreError::Full { .. }))
+                if marker::verify(store.as_ref(), CatalogKind::Documents).await.is_ok() =>
+            {
+                tracing::warn!(%error, "the store is full: its conditional writes are not probed");
+            }
+            probed => probed?,
+        }
         let id = ids.uuid().to_string();
         marker::verify_or_create(store.as_ref(), &ids, CatalogKind::Documents, &id).await?;
         let catalog = Self::assemble(store, ids, config, false);
@@ -177,7 +186,7 @@ impl Catalog for CasCatalog {
         self.delete_index_document(path, uuid, now_ms).await
     }
 
-    async fn list_indexes(&self, bucket: &BucketName, page: &NamePage) -> Result<Option<Vec<NameEntry>>, StoreError> {
+    async fn list_indexes(&self, bucket: &BucketName, page: &NamePage) -> Result<Option<IndexNames>, StoreError> {
         self.list_index_names(bucket, page).await
     }
 

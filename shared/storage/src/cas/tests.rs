@@ -62,6 +62,7 @@ fn append(number: u64) -> Append {
     Append {
         uuid: IndexUuid(Uuid::from_u128(7)),
         base: 0,
+        end: None,
         entry,
         now_ms: number,
     }

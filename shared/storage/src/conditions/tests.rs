@@ -65,6 +65,7 @@ fn append() -> Append {
     Append {
         uuid: UUID,
         base: 7,
+        end: None,
         entry: entry(104),
         now_ms: 2000,
     }
@@ -89,6 +90,11 @@ fn append_adds_one_entry_and_nothing_else() {
     expected.wal.push(entry(104));
     expected.tail_kib = 410;
     assert_eq!(next, expected, "an older dirty mark stays");
+    let tenth = Append {
+        end: Some(10),
+        ..append()
+    };
+    assert_eq!(apply_append(&record(), &tenth).unwrap(), expected);
     let clean = IndexRecord {
         dirty_since_ms: None,
         ..record()
@@ -102,6 +108,16 @@ fn append_clauses() {
         ("uuid", |_, append| append.uuid = OTHER, Refusal::OtherUuid),
         ("base lower", |_, append| append.base = 6, Refusal::BaseMoved),
         ("base higher", |_, append| append.base = 8, Refusal::BaseMoved),
+        ("end lower", |_, append| append.end = Some(9), Refusal::EndMoved),
+        ("end higher", |_, append| append.end = Some(11), Refusal::EndMoved),
+        (
+            "contained before end",
+            |_, append| {
+                append.entry = entry(102);
+                append.end = Some(9);
+            },
+            Refusal::AlreadyDone,
+        ),
         (
             "floor equal",
             |record, append| record.floor = append.entry.id.0,
@@ -464,7 +480,7 @@ proptest! {
             let applied = match update {
                 Update::Append { base_offset, id } => {
                     let base = record.wal_base + base_offset;
-                    apply_append(&record, &Append { uuid: UUID, base, entry: entry(id), now_ms: id })
+                    apply_append(&record, &Append { uuid: UUID, base, end: None, entry: entry(id), now_ms: id })
                 }
                 Update::Publish { fold, clear_dirty, stale } => {
                     next_manifest += 1;

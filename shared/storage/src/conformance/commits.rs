@@ -44,7 +44,22 @@ pub(super) async fn append(one: &Arc<dyn Catalog>, other: &Arc<dyn Catalog>, sam
         ..samples.append(&record)
     };
     assert_refused(other, &path, other.append(&path, &moved).await.unwrap()).await;
-    for number in 2..MAX_TAIL_ENTRIES {
+    // I1: a write that was made from entries 0 and 1 is entry 2, or none.
+    let third = Append {
+        end: Some(2),
+        ..samples.append(&record)
+    };
+    for end in [1, 3] {
+        let other_place = Append {
+            end: Some(end),
+            ..third.clone()
+        };
+        assert_refused(one, &path, one.append(&path, &other_place).await.unwrap()).await;
+    }
+    assert_eq!(other.append(&path, &third).await.unwrap(), Commit::Done);
+    assert_eq!(one.append(&path, &third).await.unwrap(), Commit::Done, "I2: once");
+    assert_eq!(read(one, &path).await.wal.len(), 3);
+    for number in 3..MAX_TAIL_ENTRIES {
         let catalog = if number % 100 == 0 { one } else { other };
         assert_eq!(
             catalog.append(&path, &samples.append(&record)).await.unwrap(),

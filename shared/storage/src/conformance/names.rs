@@ -6,7 +6,8 @@ use model::{BucketUuid, Encryption, IndexName, IndexUuid};
 
 use super::samples::{Samples, path};
 use crate::catalog::{
-    BucketInfo, Catalog, Commit, CreateBucket, CreateIndex, DeleteBucket, DeleteIndex, IndexPath, NameEntry, NamePage,
+    BucketInfo, Catalog, Commit, CreateBucket, CreateIndex, DeleteBucket, DeleteIndex, IndexNames, IndexPath,
+    NameEntry, NamePage,
 };
 
 fn all(limit: usize) -> NamePage {
@@ -84,7 +85,13 @@ pub(super) async fn indexes(one: &Arc<dyn Catalog>, other: &Arc<dyn Catalog>, sa
     assert_eq!(one.create_index(&record).await.unwrap(), CreateIndex::NoBucket);
     assert_eq!(one.create_bucket(&bucket).await.unwrap(), CreateBucket::Created);
     assert_eq!(one.read_record(&path(&record)).await.unwrap(), None);
-    assert_eq!(one.list_indexes(&bucket.name, &all(10)).await.unwrap(), Some(vec![]));
+    let named = |indexes: Vec<NameEntry>| {
+        Some(IndexNames {
+            bucket: bucket.uuid,
+            indexes,
+        })
+    };
+    assert_eq!(one.list_indexes(&bucket.name, &all(10)).await.unwrap(), named(vec![]));
     assert_eq!(one.create_index(&record).await.unwrap(), CreateIndex::Created);
     assert_eq!(
         other.create_index(&record).await.unwrap(),
@@ -105,7 +112,7 @@ pub(super) async fn indexes(one: &Arc<dyn Catalog>, other: &Arc<dyn Catalog>, sa
         };
         assert_eq!(
             catalog.list_indexes(&bucket.name, &all(10)).await.unwrap(),
-            Some(vec![entry])
+            named(vec![entry])
         );
         assert!(
             catalog
@@ -132,7 +139,7 @@ pub(super) async fn indexes(one: &Arc<dyn Catalog>, other: &Arc<dyn Catalog>, sa
         assert_eq!(catalog.read_record(&path(&record)).await.unwrap(), None);
         assert_eq!(
             catalog.list_indexes(&bucket.name, &all(10)).await.unwrap(),
-            Some(vec![])
+            named(vec![])
         );
         assert_eq!(
             catalog
@@ -188,7 +195,12 @@ pub(super) async fn pages(catalog: &Arc<dyn Catalog>, samples: &Samples) {
                 after: found.last().cloned(),
                 limit,
             };
-            let listed = catalog.list_indexes(&bucket.name, &page).await.unwrap().unwrap();
+            let listed = catalog
+                .list_indexes(&bucket.name, &page)
+                .await
+                .unwrap()
+                .unwrap()
+                .indexes;
             let is_last = listed.len() < limit;
             assert!(listed.len() <= limit);
             found.extend(listed.into_iter().map(|entry| entry.name));

@@ -17,6 +17,7 @@ async fn write(catalog: &dyn Catalog, path: &IndexPath, record: &IndexRecord, en
     let mut append = Append {
         uuid: record.uuid,
         base: record.wal_base,
+        end: None,
         entry,
         now_ms: 1,
     };

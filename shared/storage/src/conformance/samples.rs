@@ -105,6 +105,7 @@ impl Samples {
         Append {
             uuid: record.uuid,
             base: record.wal_base,
+            end: None,
             entry,
             now_ms: self.ids.now_ms(),
         }

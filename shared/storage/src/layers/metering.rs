@@ -139,6 +139,11 @@ impl ObjectStore for MeteredStore {
         self.note("put", size, self.inner.put(name, bytes).await, |()| 0)
     }
 
+    async fn put_from_reserve(&self, name: &ObjectName, bytes: Bytes) -> Result<(), StoreError> {
+        let size = bytes.len();
+        self.note("put", size, self.inner.put_from_reserve(name, bytes).await, |()| 0)
+    }
+
     async fn get(&self, name: &ObjectName) -> Result<Bytes, StoreError> {
         self.note("get", 0, self.inner.get(name).await, Bytes::len)
     }

@@ -373,3 +373,26 @@ proptest! {
         let _ = Members::parse(&body);
     }
 }
+
+#[test]
+fn of_a_vector_that_no_index_takes_only_the_length_is_known() {
+    let body = |count: usize| {
+        format!(
+            r#"{{"vectors":[{{"key":"a","data":{{"float32":[{}]}}}}]}}"#,
+            vec!["1"; count].join(",")
+        )
+    };
+    for (count, kept) in [(4096, 4096), (4097, 4097), (4098, 4097), (100_000, 4097)] {
+        let text = body(count);
+        let parsed = parse(&text);
+        let [record] = parsed.records.as_slice() else {
+            panic!("one record")
+        };
+        assert_eq!((record.vector.len(), record.vector_length), (kept, count));
+    }
+    let wrong = body(100_000).replace("1]", "true]");
+    assert_eq!(
+        refusal(&wrong),
+        "Value at '/vectors/0/data/float32/99999' must be a number"
+    );
+}

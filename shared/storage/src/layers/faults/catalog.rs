@@ -10,7 +10,7 @@ use model::{BucketName, BucketUuid, IndexUuid, OwnerUuid, Ulid};
 use super::plan::{FaultPlan, Verdict};
 use crate::catalog::{
     Append, Attachment, BucketInfo, Catalog, ClearDirty, Commit, CreateBucket, CreateIndex, DeleteBucket, DeleteIndex,
-    DirtyIndex, IndexPath, NameEntry, NamePage, Publish, Revision, SetLease, Tombstone, WriteAttachment,
+    DirtyIndex, IndexNames, IndexPath, NameEntry, NamePage, Publish, Revision, SetLease, Tombstone, WriteAttachment,
 };
 use crate::error::StoreError;
 
@@ -104,7 +104,7 @@ impl Catalog for FaultCatalog {
         .await
     }
 
-    async fn list_indexes(&self, bucket: &BucketName, page: &NamePage) -> Result<Option<Vec<NameEntry>>, StoreError> {
+    async fn list_indexes(&self, bucket: &BucketName, page: &NamePage) -> Result<Option<IndexNames>, StoreError> {
         self.call(
             "list_indexes",
             bucket.to_string(),

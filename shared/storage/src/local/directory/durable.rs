@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::fs::RenameFlags;
 
 use super::Hooks;
+use super::reserve::Reserve;
 
 const TEMPORARY: &str = ".tmp";
 const SUFFIX: &str = ".part";
@@ -41,6 +42,16 @@ pub(super) struct Durability {
     /// Directories whose last fsync failed: what is seen in them may not last.
     doubtful: Mutex<HashSet<PathBuf>>,
     any_doubtful: AtomicBool,
+    reserve: Reserve,
+}
+
+/// What a write may use when the disk is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Space {
+    /// Nothing: it fails.
+    Free,
+    /// What is kept back for deletions.
+    Reserve,
 }
 
 impl std::fmt::Debug for Durability {
@@ -98,24 +109,42 @@ impl Durability {
             changing: Mutex::default(),
             doubtful: Mutex::default(),
             any_doubtful: AtomicBool::new(false),
+            reserve: Reserve::open(root),
         })
     }
 
     /// Writes a file whose name is free.
-    pub(super) fn write_new(&self, path: &Path, bytes: &[u8]) -> Result<(), WriteFailure> {
-        self.write(path, bytes, rename_if_free)
+    pub(super) fn write_new(&self, path: &Path, bytes: &[u8], space: Space) -> Result<(), WriteFailure> {
+        self.write(path, bytes, space, rename_if_free)
     }
 
-    /// Writes a file over the one that has the name.
+    /// Writes a file over the one that has the name, whose space is free afterwards.
     pub(super) fn write_over(&self, path: &Path, bytes: &[u8]) -> Result<(), WriteFailure> {
-        self.write(path, bytes, |from, to| fs::rename(from, to))
+        self.write(path, bytes, Space::Reserve, |from, to| fs::rename(from, to))
     }
 
     fn write(
         &self,
         path: &Path,
         bytes: &[u8],
+        space: Space,
         rename: impl Fn(&Path, &Path) -> io::Result<()>,
+    ) -> Result<(), WriteFailure> {
+        let written = self.try_write(path, bytes, &rename);
+        if space == Space::Reserve
+            && matches!(&written, Err(WriteFailure::NotWritten(error)) if is_full(error))
+            && let Some(_lent) = self.reserve.lend(bytes.len())
+        {
+            return self.try_write(path, bytes, &rename);
+        }
+        written
+    }
+
+    fn try_write(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        rename: &impl Fn(&Path, &Path) -> io::Result<()>,
     ) -> Result<(), WriteFailure> {
         let directory = path
             .parent()
@@ -158,8 +187,7 @@ impl Durability {
         };
         file.write_all(bytes).map_err(WriteFailure::NotWritten)?;
         (self.sync)(&file, &temporary.path).map_err(|error| {
-            let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-            if is_full {
+            if is_full(&error) {
                 WriteFailure::NotWritten(error)
             } else {
                 WriteFailure::Unknown(error)
@@ -252,6 +280,11 @@ impl Durability {
             lock(&self.doubtful).remove(directory);
         }
     }
+}
+
+/// No space, or none for this user.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// A file in `.tmp` that goes unless it was renamed.

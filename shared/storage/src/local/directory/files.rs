@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::durable::{Durability, WriteFailure};
+use super::durable::{Durability, Space, WriteFailure, is_full};
 use super::listing::Listing;
 use super::lock::DirectoryLock;
 use crate::error::StoreError;
@@ -43,10 +43,10 @@ impl Files {
         &self.root
     }
 
-    pub(super) fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn put(&self, name: &ObjectName, bytes: &[u8], space: Space) -> Result<(), StoreError> {
         let path = self.path_of(name)?;
         let durability = self.writable(name)?;
-        match durability.write_new(&path, bytes) {
+        match durability.write_new(&path, bytes, space) {
             Ok(()) => Ok(()),
             Err(WriteFailure::Exists) => {
                 if *self.get(name)? != *bytes {
@@ -65,7 +65,7 @@ impl Files {
     pub(super) fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<ETag, StoreError> {
         let path = self.path_of(name)?;
         self.writable(name)?
-            .write_new(&path, bytes)
+            .write_new(&path, bytes, Space::Free)
             .map_err(|failure| write_error(name, failure))?;
         Ok(etag::of(bytes))
     }
@@ -228,11 +228,9 @@ fn write_error(name: &ObjectName, failure: WriteFailure) -> StoreError {
     match failure {
         WriteFailure::Exists => StoreError::conflict(name),
         WriteFailure::Unknown(error) => StoreError::unknown_because(format!("writing {name}"), error),
-        WriteFailure::NotWritten(error) => match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::full(name),
-            _ if is_out_of_files(&error) => StoreError::throttled(name),
-            _ => StoreError::other_because(format!("writing {name}"), error),
-        },
+        WriteFailure::NotWritten(error) if is_full(&error) => StoreError::full(name),
+        WriteFailure::NotWritten(error) if is_out_of_files(&error) => StoreError::throttled(name),
+        WriteFailure::NotWritten(error) => StoreError::other_because(format!("writing {name}"), error),
     }
 }
 

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `files` | the calls themselves, blocking |
 //! | `durable` | temporary files, fsync, directories |
+//! | `reserve` | space that is kept back for deletions |
 //! | `listing` | names in order |
 //! | `lock`, `mount` | who may open a directory, and on which file systems |
 
@@ -19,6 +20,7 @@ mod files;
 mod listing;
 mod lock;
 mod mount;
+mod reserve;
 
 use std::io;
 use std::ops::Range;
@@ -33,7 +35,7 @@ use crate::error::StoreError;
 use crate::locks::KeyedLocks;
 use crate::objects::{ETag, ObjectMeta, ObjectStore};
 use crate::paths::ObjectName;
-use durable::Durability;
+use durable::{Durability, Space};
 use files::Files;
 use lock::DirectoryLock;
 
@@ -187,7 +189,13 @@ impl Directory {
 impl ObjectStore for Directory {
     async fn put(&self, name: &ObjectName, bytes: Bytes) -> Result<(), StoreError> {
         let name = name.clone();
-        self.call((), move |files| files.put(&name, &bytes)).await
+        self.call((), move |files| files.put(&name, &bytes, Space::Free)).await
+    }
+
+    async fn put_from_reserve(&self, name: &ObjectName, bytes: Bytes) -> Result<(), StoreError> {
+        let name = name.clone();
+        self.call((), move |files| files.put(&name, &bytes, Space::Reserve))
+            .await
     }
 
     async fn get(&self, name: &ObjectName) -> Result<Bytes, StoreError> {
