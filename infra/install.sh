@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, and only that. `install.sh build`: what the build needs; `install.sh test`: what the
-# tests need beside it. Python and JavaScript packages are installed by tests/venvs.sh, pinned.
+# tests need beside it; `install.sh ffi-check`: valgrind. Python and JavaScript packages are installed by
+# tests/venvs.sh, pinned.
 set -euo pipefail
 
 need="${1:-build}"
@@ -24,6 +25,9 @@ want cmake cmake
 want make make
 library libblas.so libblas-dev
 library liblapack.so liblapack-dev
+if [ "$need" = ffi-check ]; then
+  want valgrind valgrind
+fi
 if [ "$need" = test ]; then
   want python3 python3
   want node nodejs
