@@ -1,14 +1,14 @@
 //! How long the engine itself takes, to be compared with peers that read the same files: builds one IVF-PQ shard from
 //! a `.npy` file of f32 rows, measures single-thread search latency and recall, and prints one JSON object.
 //!
-//! `cargo run --release -p genai-vectors-engine --features ivfpq --example ann_speed -- ROWS.npy QUERIES.npy [cosine|euclidean] [k] [target]`
+//! `cargo run --release -p genai-vectors-engine --features ivfpq --example ann_speed -- ROWS.npy QUERIES.npy [cosine|euclidean] [k] [target] [pq4|pq4r|pq8]`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::disallowed_methods, missing_docs)]
 
 use std::time::Instant;
 
 use genai_vectors_engine::ivf::{IvfConfig, SearchTuning, TrainedGeneration};
 use genai_vectors_engine::{IvfBuild, MergeSource, Pool, SearchRequest, Shard, ShardBuilder, ShardBytes, ShardView, merge_ivf, search};
-use format::EncodedShard;
+use format::{EncodedShard, IvfCodeKind};
 use model::{Dimension, DistanceMetric, Encryption, IndexConfig, ShardId, TrainId, Ulid};
 use roaring::RoaringBitmap;
 
@@ -91,7 +91,15 @@ fn main() {
         dead: &none,
     }];
 
-    let ivf = IvfConfig::default();
+    let code = match arguments.get(5).map(String::as_str) {
+        Some("pq4r") => IvfCodeKind::Pq4r,
+        Some("pq8") => IvfCodeKind::Pq8,
+        _ => IvfCodeKind::Pq4,
+    };
+    let ivf = IvfConfig {
+        code,
+        ..IvfConfig::default()
+    };
     let (start, cpu) = (Instant::now(), cpu_seconds());
     let id = TrainId(Ulid::from_parts(1, 7));
     let generation = pool

@@ -165,7 +165,9 @@ fn encode(
     for row in batch.iter().filter_map(|row| rows.get(*row as usize)) {
         generation.space.append(row.vector, &mut seen);
     }
-    Ok((generation.faiss.assign(&seen)?, generation.faiss.encode(&seen)?))
+    let lists = generation.faiss.assign(&seen)?;
+    let codes = generation.faiss.encode_assigned(&seen, &lists)?;
+    Ok((lists, codes))
 }
 
 /// A shard's search structure and how good it is.

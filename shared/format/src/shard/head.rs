@@ -46,6 +46,8 @@ pub struct IvfCode {
 pub enum IvfCodeKind {
     /// 4 bits, fast scan.
     Pq4,
+    /// The same, of the difference from the list's centroid.
+    Pq4r,
     /// 8 bits.
     Pq8,
 }
