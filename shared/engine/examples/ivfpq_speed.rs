@@ -19,6 +19,9 @@ const QUERIES: usize = 500;
 const SAMPLE_PER_LIST: usize = 64;
 
 fn main() {
+    // All of rayon is this thread.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
+    pool.build_global().expect("a pool");
     let mut arguments = std::env::args()
         .skip(1)
         .map(|word| word.parse::<usize>().expect("a number"));

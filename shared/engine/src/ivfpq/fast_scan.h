@@ -71,6 +71,16 @@ struct FastScan final : faiss::IndexIVFPQFastScan {
         }
     }
 
+    // To be called when the codebooks are there.
+    void measure_codebooks() {
+        reach.assign(M, 0);
+        for (size_t m = 0; m < M; m++) {
+            for (size_t c = 0; c < ksub; c++) {
+                reach[m] = std::max(reach[m], std::sqrt(faiss::fvec_norm_L2sqr(pq.get_centroids(m, c), pq.dsub)));
+            }
+        }
+    }
+
     bool needs_preparation() const {
         return by_residual || M > 65535 / 255;
     }
@@ -105,6 +115,7 @@ struct FastScan final : faiss::IndexIVFPQFastScan {
             for (size_t i = 0; i < lists.size(); i++) {
                 quantizer->compute_residual(query, residuals.data() + i * d, lists[i]);
             }
+            leave_out_far_lists(k, selector, rows, lists, residuals);
             entries.resize(lists.size() * table);
             pq.compute_distance_tables(lists.size(), residuals.data(), entries.get());
             out.biases.resize(lists.size());
@@ -118,6 +129,8 @@ struct FastScan final : faiss::IndexIVFPQFastScan {
     }
 
 private:
+    std::vector<float> reach; // the length of each sub-quantizer's longest codeword
+
     // Tables that start at 0; what they started at goes into the biases where those differ. Returns the largest entry
     // of each sub-quantizer's table.
     std::vector<float> to_spans(Tables& tables) const {
@@ -145,8 +158,34 @@ private:
         return spans;
     }
 
-    // A row of list i is between biases[i] and biases[i] + the sum of its spans. Once k rows are known to be at least
-    // so good, lists whose rows are all worse do not count.
+    // Tables are dear when each list has its own: the triangle inequality, in each sub-quantizer, tells beforehand that
+    // some lists are too far. In tight clusters it tells of most.
+    void leave_out_far_lists(
+            size_t k,
+            const uint8_t* selector,
+            const RowLists& rows,
+            std::vector<idx_t>& lists,
+            std::vector<float>& residuals) const {
+        std::vector<double> best(lists.size(), 0), worst(lists.size(), 0);
+        for (size_t i = 0; i < lists.size(); i++) {
+            for (size_t m = 0; m < M; m++) {
+                float length = std::sqrt(faiss::fvec_norm_L2sqr(residuals.data() + i * d + m * pq.dsub, pq.dsub));
+                float least = std::max(length - reach[m], 0.0f), most = length + reach[m];
+                best[i] += least * least;
+                worst[i] += most * most;
+            }
+            best[i] *= 1 - 1e-5;
+            worst[i] *= 1 + 1e-5;
+        }
+        std::vector<size_t> kept = contenders(k, selector, rows, lists, best, worst);
+        for (size_t i = 0; i < kept.size(); i++) {
+            lists[i] = lists[kept[i]];
+            std::copy_n(residuals.begin() + kept[i] * d, d, residuals.begin() + i * d);
+        }
+        lists.resize(kept.size());
+    }
+
+    // The same with the tables: a row of list i is between biases[i] and biases[i] + the sum of its spans.
     void leave_out(
             size_t k,
             const uint8_t* selector,
@@ -156,7 +195,7 @@ private:
             std::vector<float>& spans) const {
         const bool shared = spans.size() == M;
         const bool most_is_best = metric_type == faiss::METRIC_INNER_PRODUCT;
-        std::vector<double> best(lists.size()), worst(lists.size()); // smaller is better
+        std::vector<double> best(lists.size()), worst(lists.size());
         for (size_t i = 0; i < lists.size(); i++) {
             const float* own = spans.data() + (shared ? 0 : i * M);
             double bias = tables.biases[i], range = std::accumulate(own, own + M, 0.0);
@@ -165,38 +204,50 @@ private:
             best[i] = (most_is_best ? -bias - range : bias) - margin;
             worst[i] = (most_is_best ? -bias : bias + range) + margin;
         }
-        std::vector<size_t> order(lists.size());
-        std::iota(order.begin(), order.end(), size_t(0));
-        std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return worst[a] < worst[b]; });
+        std::vector<size_t> kept = contenders(k, selector, rows, lists, best, worst);
+        float* entries = tables.entries.get();
+        for (size_t i = 0; i < kept.size(); i++) {
+            lists[i] = lists[kept[i]];
+            tables.biases[i] = tables.biases[kept[i]];
+            if (!shared && i < kept[i]) {
+                std::copy_n(spans.begin() + kept[i] * M, M, spans.begin() + i * M);
+                std::copy_n(entries + kept[i] * M * ksub, M * ksub, entries + i * M * ksub);
+            }
+        }
+        lists.resize(kept.size());
+        tables.biases.resize(kept.size());
+        if (!shared) {
+            spans.resize(kept.size() * M);
+            tables.entries.resize(kept.size() * M * ksub);
+        }
+    }
+
+    // The lists, by their place in `lists`, that can have one of the k best rows, all rows of a list being between its
+    // `best` and its `worst`, smaller being better: once lists with k rows are known to be at least so good, those that
+    // are all worse do not count.
+    std::vector<size_t> contenders(
+            size_t k,
+            const uint8_t* selector,
+            const RowLists& rows,
+            const std::vector<idx_t>& lists,
+            const std::vector<double>& best,
+            const std::vector<double>& worst) const {
+        std::vector<size_t> places(lists.size());
+        std::iota(places.begin(), places.end(), size_t(0));
+        std::sort(places.begin(), places.end(), [&](size_t a, size_t b) { return worst[a] < worst[b]; });
         size_t found = 0;
         double limit = HUGE_VAL;
-        for (size_t i : order) {
+        for (size_t i : places) {
             found += count_selected(selector, rows.starts[lists[i]], rows.starts[lists[i] + 1]);
             if (found >= k) {
                 limit = worst[i];
                 break;
             }
         }
-        size_t kept = 0;
-        for (size_t i = 0; i < lists.size(); i++) {
-            if (best[i] > limit) {
-                continue;
-            }
-            lists[kept] = lists[i];
-            tables.biases[kept] = tables.biases[i];
-            if (!shared && kept < i) {
-                std::copy_n(spans.begin() + i * M, M, spans.begin() + kept * M);
-                float* entries = tables.entries.get();
-                std::memcpy(entries + kept * M * ksub, entries + i * M * ksub, M * ksub * sizeof(float));
-            }
-            kept++;
-        }
-        lists.resize(kept);
-        tables.biases.resize(kept);
-        if (!shared) {
-            spans.resize(kept * M);
-            tables.entries.resize(kept * M * ksub);
-        }
+        std::sort(places.begin(), places.end());
+        places.erase(
+                std::remove_if(places.begin(), places.end(), [&](size_t i) { return best[i] > limit; }), places.end());
+        return places;
     }
 
     // Rounds entries and biases to whole steps such that the largest entry is 255 or the largest sum is 65535, neither

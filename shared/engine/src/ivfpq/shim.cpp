@@ -138,6 +138,9 @@ int genai_new(
         ivf->index->by_residual = by_residual != 0;
         ivf->index->is_trained = true;
         std::memcpy(ivf->pq->centroids.data(), codebooks, ivf->pq->centroids.size() * sizeof(float));
+        if (auto* scan = dynamic_cast<FastScan*>(ivf->index.get())) {
+            scan->measure_codebooks();
+        }
         *out = ivf.release();
     });
 }
