@@ -17,6 +17,7 @@ use std::time::Duration;
 use genai_vectors_service::Config;
 use genai_vectors_service::indexing::{collect, compact, fold};
 use model::Operation;
+use rstest::rstest;
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, RngSeed, TestRunner};
 use serde_json::{Value, json};
@@ -369,16 +370,22 @@ async fn index(world: &World, step: &IndexerStep) {
     }
 }
 
-/// Shards stay small here, so that folds leave several of them and compactions find work.
-fn config() -> Config {
+/// Shards stay small here, so that folds leave several of them and compactions find work. `indexed`: from a few rows on
+/// compactions make shards with an index, and queries ask it for all it has, so that answers stay exact.
+fn config(indexed: bool) -> Config {
     let mut config = Config::default();
     config.compaction.fan_in = 2;
     config.compaction.absorb_free_bytes = 0;
+    if indexed {
+        config.compaction.flat_threshold = 8;
+        config.search.nprobe = Some(u32::MAX);
+        config.search.rerank_depth = Some(10_000);
+    }
     config
 }
 
-async fn run(steps: &[Step]) -> Result<(), TestCaseError> {
-    let mut world = World::new(config()).await;
+async fn run(steps: &[Step], indexed: bool) -> Result<(), TestCaseError> {
+    let mut world = World::new(config(indexed)).await;
     world.create_index(INDEX, DIMENSION, "euclidean", &[]).await;
     let mut reference = Reference::default();
     for (at, step) in steps.iter().enumerate() {
@@ -396,8 +403,10 @@ async fn run(steps: &[Step]) -> Result<(), TestCaseError> {
     query(&world, &reference, &[0; DIMENSION], 1000, &Filtering::None).await
 }
 
-#[test]
-fn any_sequence_of_operations_answers_as_a_map_would() {
+#[rstest]
+#[case::flat_shards(false)]
+#[case::shards_with_an_index(true)]
+fn any_sequence_of_operations_answers_as_a_map_would(#[case] indexed: bool) {
     let mut config = ProptestConfig {
         cases: RUNS,
         max_shrink_time: 120_000,
@@ -415,7 +424,7 @@ fn any_sequence_of_operations_answers_as_a_map_would() {
         .build()
         .unwrap();
     let steps = prop::collection::vec(step(), STEPS..STEPS + 100);
-    let outcome = TestRunner::new(config).run(&steps, |steps| runtime.block_on(run(&steps)));
+    let outcome = TestRunner::new(config).run(&steps, |steps| runtime.block_on(run(&steps, indexed)));
     if let Err(error) = outcome {
         panic!("{error}");
     }
