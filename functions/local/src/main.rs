@@ -6,12 +6,16 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `server` | `genai-vectors api`: HTTP in front of the service, status endpoints, shutdown |
+//! | `database` | the database in a directory, opened |
+//! | `quarantine` | the operator's way past a write that cannot be read back |
 //! | `client` | a small signed HTTP client for the tools |
 //! | `import`, `export` | files into an index and back |
 
 mod client;
+mod database;
 mod export;
 mod import;
+mod quarantine;
 mod server;
 
 use std::process::ExitCode;
@@ -34,6 +38,8 @@ enum Command {
     Import(Box<import::ImportArgs>),
     /// Write an index to a Parquet file that `import` takes back.
     Export(Box<export::ExportArgs>),
+    /// Give up a write that cannot be read back, so that its index answers again; the server must be stopped.
+    Quarantine(quarantine::QuarantineArgs),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +47,7 @@ fn main() -> ExitCode {
         Command::Api(args) => server::run(*args),
         Command::Import(args) => import::run(*args).map_err(|error| error.to_string()),
         Command::Export(args) => export::run(*args).map_err(|error| error.to_string()),
+        Command::Quarantine(args) => quarantine::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
