@@ -1,5 +1,5 @@
-//! What happens when folds fail: they get smaller and wait longer, they recover when the reason passes, and a write
-//! that cannot be read is given up by the operator and by nobody else.
+//! What happens when indexing fails: folds get smaller and wait longer, they recover when the reason passes, a write
+//! that cannot be read is given up by the operator and by nobody else; a purge that fails does not keep the others.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use format::record::IndexRecord;
 use genai_vectors_service::Config;
+use genai_vectors_service::indexing::purge::Purger;
 use genai_vectors_service::indexing::quarantine::{self, Health, examine, fold_older};
 use genai_vectors_service::indexing::work::{self, Next};
 use genai_vectors_service::indexing::{Outcome, fold};
@@ -247,4 +248,26 @@ async fn what_is_older_is_folded_first() {
         fold::fold_once(world.ctx(), &path(INDEX), 1).await.is_err(),
         "an ordinary fold gives up nothing"
     );
+}
+
+#[tokio::test]
+async fn a_purge_that_fails_does_not_keep_the_others() {
+    let (world, _) = world(2).await;
+    world.create_index("second", 2, "euclidean", &[]).await;
+    let body = json!({"vectors": [{"key": "a", "data": {"float32": [1.0, 2.0]}}]});
+    world.on("second", Operation::PutVectors, body).await.unwrap();
+    for index in [INDEX, "second"] {
+        world.on(index, Operation::DeleteIndex, json!({})).await.unwrap();
+    }
+    let wals = || {
+        let names = world.store.names().into_iter();
+        names.filter(|name| name.as_str().contains("/wal/")).count()
+    };
+    assert_eq!(wals(), 3);
+    // The list of tombstones, the two of them, then what the first one's index has left.
+    world.plan.fail_at(world.plan.count() + 4, When::Before, Fault::Unknown);
+    assert!(Purger::default().run(world.ctx()).await.is_err());
+    assert!((1..=2).contains(&wals()), "{} of 3 are left", wals());
+    Purger::default().run(world.ctx()).await.unwrap();
+    assert_eq!(wals(), 0);
 }
