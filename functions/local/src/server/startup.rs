@@ -40,6 +40,12 @@ pub(crate) fn init_logging(args: &ApiArgs) -> Result<(), String> {
 /// Opens the database, listens, prints the banner, serves until told to stop.
 pub(crate) async fn serve(args: ApiArgs) -> Result<(), String> {
     let keys = keys(&args)?;
+    if environment("AWS_ENDPOINT_URL").is_some() {
+        eprintln!(
+            "genai-vectors: note: AWS_ENDPOINT_URL is not used, storage in S3 or MinIO is not supported yet: the database is in {}",
+            args.storage
+        );
+    }
     let directory = database::lock(&args.storage).map_err(|error| error.to_string())?;
     let (context, rings) = database::open(directory, args.threads, config(&args)).await?;
     let service = Service::new(context);
