@@ -12,6 +12,7 @@ import pytest
 from expect import ok
 from places import Bucket, vector
 from server import Server, ServerDidNotStart, binary, clean_environment
+from signing import Signer
 from wire import RawClient
 
 
@@ -105,28 +106,39 @@ def test_open_to_the_network_without_keys_is_refused(tmp_path):
     assert "exit status" in str(refused.value) and "key" in str(refused.value).lower()
 
 
+def launch(tmp_path, *flags, **environment):
+    """A server with settings from the environment: the process, and what it has written by the time it listens."""
+    log_path = tmp_path / "log"
+    command = [binary(), "api", "--port", "0", "--storage", str(tmp_path / "data"), *flags]
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=clean_environment(**environment))
+    deadline = time.monotonic() + 20
+    while "endpoint:" not in log_path.read_text() and time.monotonic() < deadline:
+        assert process.poll() is None, log_path.read_text()
+        time.sleep(0.02)
+    return process, log_path.read_text()
+
+
 def test_keys_of_the_environment(tmp_path):
     """Elsewhere than on loopback, the usual AWS variables are the one key; unsigned calls get 403."""
-    settings = clean_environment(AWS_ACCESS_KEY_ID="AKIDENV", AWS_SECRET_ACCESS_KEY="secret")
-    log = (tmp_path / "log").open("wb")
-    command = [binary(), "api", "--host", "0.0.0.0", "--port", "0", "--storage", str(tmp_path / "data")]
-    process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=settings)
+    key = {"AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "secret"}
+    process, text = launch(tmp_path, "--host", "0.0.0.0", **key)
     try:
-        deadline = time.monotonic() + 20
-        while "endpoint:" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            time.sleep(0.02)
-        text = (tmp_path / "log").read_text()
         port = text.split("endpoint:")[1].split()[0].rstrip("/").rpartition(":")[2]
-        from signing import Signer
-
         endpoint = f"http://127.0.0.1:{port}"
         assert RawClient(endpoint).call("ListVectorBuckets").status == 403
         ok(RawClient(endpoint, Signer("AKIDENV", "secret")).call("ListVectorBuckets"))
     finally:
         process.kill()
         process.wait()
-        log.close()
+
+
+def test_an_object_store_that_is_not_used_is_said_so(tmp_path):
+    """The older guide's environment names a MinIO; a directory must not silently stand in for it."""
+    process, text = launch(tmp_path, AWS_ENDPOINT_URL="http://localhost:9000")
+    process.kill()
+    process.wait()
+    assert "AWS_ENDPOINT_URL is not used" in text and str(tmp_path / "data") in text
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,12 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::http::Server;
+use super::patience::Patient;
 
 /// A client has this long to send its request's headers; also how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
+/// A client that takes no byte of its answer for this long is given up: answers hold memory.
+const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes of headers; a signed request needs about one KiB.
 const HEADER_BYTES: usize = 64 * 1024;
 /// Connections open at once; more wait in the kernel's queue.
@@ -50,7 +53,7 @@ pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>, stop: impl
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Patient::new(stream, SEND_TIMEOUT)), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A broken connection is the client's business.

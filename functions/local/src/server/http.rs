@@ -111,7 +111,10 @@ impl Server {
         seen.operation = Some(operation);
         seen.label = operation.name();
         let declared = content_length(&parts.headers);
-        let _share = self.budget.take(memory_of(&parts.headers, declared)).await?;
+        let share = self
+            .budget
+            .take(memory_of(&parts.headers, declared), self.largest_answer(operation))
+            .await?;
         let sent_body = body::read(incoming, declared).await?;
         seen.received = sent_body.len();
         let caller = self.authenticate(&parts, &sent_body).await?;
@@ -128,7 +131,19 @@ impl Server {
         let answer = tokio::time::timeout(DEADLINE, call)
             .await
             .map_err(|_| service::errors::unavailable("The request took too long"))??;
-        Ok(json_response(StatusCode::OK, answer))
+        Ok(json_response(StatusCode::OK, share.held_by(answer)))
+    }
+
+    /// Bytes that the answer may have, where that is much.
+    fn largest_answer(&self, operation: Operation) -> u64 {
+        let bounds = &self.service.context().config.answer;
+        let bytes = match operation {
+            Operation::QueryVectors => bounds.query_bytes,
+            Operation::ListVectors => bounds.list_bytes,
+            Operation::GetVectors => bounds.get_bytes,
+            _ => 0,
+        };
+        bytes as u64
     }
 
     /// Signature first, before anything of the body is parsed or inflated.
@@ -204,8 +219,8 @@ fn memory_of(headers: &HeaderMap, declared: Option<u64>) -> u64 {
     declared.unwrap_or(0).min(largest)
 }
 
-pub(crate) fn json_response(code: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+pub(crate) fn json_response(code: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = code;
     response
         .headers_mut()

@@ -10,9 +10,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use service::Service;
 use service::metrics::ServiceMetrics;
 use service::status::IndexStatus;
+use service::{Context, Service};
 
 use super::budget::MemoryBudget;
 use super::process;
@@ -43,6 +43,11 @@ struct OperationLabels {
 struct IndexLabels {
     bucket: String,
     index: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    cache: &'static str,
 }
 
 /// Counts of requests, by operation.
@@ -93,6 +98,7 @@ impl RequestMetrics {
             self.latency.clone(),
         );
         register_service(&mut registry, &service.context().metrics);
+        register_caches(&mut registry, service.context());
         register_indexes(&mut registry, indexes);
         gauge(
             &mut registry,
@@ -204,6 +210,16 @@ fn register_service(registry: &mut Registry, metrics: &ServiceMetrics) {
         counter.inc_by(value);
         registry.register(name, help, counter);
     }
+}
+
+fn register_caches(registry: &mut Registry, context: &Context) {
+    let family: Family<CacheLabels, Gauge> = Family::default();
+    for (cache, bytes) in service::query::cache_bytes(context) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        family.get_or_create(&CacheLabels { cache }).set(bytes);
+    }
+    let help = "Bytes that the caches of immutable objects hold; shards are memory maps";
+    registry.register("cache_bytes", help, family);
 }
 
 fn register_indexes(registry: &mut Registry, indexes: &[IndexStatus]) {

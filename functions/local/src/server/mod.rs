@@ -11,6 +11,7 @@
 //! | `budget` | the memory that requests in flight may hold |
 //! | `metrics`, `status` | `/metrics`, `/stats`, `/health` |
 //! | `connections` | accepting, slow clients, shutdown |
+//! | `patience` | a connection whose client reads nothing is given up |
 
 mod args;
 mod body;
@@ -19,6 +20,7 @@ mod connections;
 mod guard;
 mod http;
 mod metrics;
+mod patience;
 mod process;
 mod startup;
 mod status;

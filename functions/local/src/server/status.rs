@@ -1,5 +1,7 @@
 //! `/health`, `/metrics`, `/stats`: beside the API, never behind a signature.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -87,6 +89,7 @@ fn stats(server: &Server, indexes: &[IndexStatus]) -> Value {
         "caches": {
             "hits": metrics.cache_hits.get(),
             "misses": metrics.cache_misses.get(),
+            "bytes": BTreeMap::from(service::query::cache_bytes(context)),
         },
         "process": {
             "residentBytes": process::resident_bytes(),

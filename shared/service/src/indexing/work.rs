@@ -1,7 +1,7 @@
 //! One index until nothing is due: folds in one lane, compactions in another, the dirty mark when both are done.
 //!
 //! The lease saves double work between processes; it never gives safety. A failed attempt halves the next fold, down
-//! to one entry, and waits longer each time.
+//! to one entry, and waits longer each time; a fold that succeeds takes one failure back, so that folds grow again.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ async fn fold_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Result
         Due::Now => {}
         Due::At(at) => return Ok(Some(Next::At(at))),
         Due::Empty => {
-            finish(ctx, path, &record).await?;
+            finish(ctx, path, &record, holder).await?;
             return Ok(Some(Next::Idle));
         }
     }
@@ -76,8 +76,10 @@ async fn fold_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Result
     let attempts = record.lease.as_ref().map_or(0, |lease| lease.attempts);
     let most = ctx.config.fold.max_entries >> attempts.min(31);
     let outcome = fold::fold_once(ctx, path, most).await?;
-    if outcome == Outcome::Dropped {
-        ctx.metrics.fold_failures.add(1);
+    match outcome {
+        Outcome::Dropped => ctx.metrics.fold_failures.add(1),
+        Outcome::Committed { .. } if attempts > 0 => forgive(ctx, path, holder, attempts.saturating_sub(1)).await,
+        _ => {}
     }
     ring_compaction(ctx, path, &record).await;
     Ok((outcome == Outcome::Gone).then_some(Next::Idle))
@@ -95,7 +97,7 @@ async fn compact_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Res
         compact::Due::Now => {}
         compact::Due::At(at) => return Ok(Some(Next::At(at))),
         compact::Due::Never => {
-            finish(ctx, path, &record).await?;
+            finish(ctx, path, &record, holder).await?;
             return Ok(Some(Next::Idle));
         }
     }
@@ -188,11 +190,16 @@ async fn set_lease(
 }
 
 /// Nothing is due: a lease that remembers failures is reset, and the dirty mark goes.
-async fn finish(ctx: &Arc<Context>, path: &IndexPath, record: &IndexRecord) -> Result<(), IndexingError> {
+async fn finish(ctx: &Arc<Context>, path: &IndexPath, record: &IndexRecord, holder: &str) -> Result<(), IndexingError> {
     let manifest = objects::manifest(ctx, record).await?;
     let has_tail = !record.wal.is_empty();
-    let has_work = has_tail || compact::due(ctx, &manifest, has_tail) != compact::Due::Never;
-    if record.dirty_since_ms.is_none() || has_work {
+    if has_tail || compact::due(ctx, &manifest, has_tail) != compact::Due::Never {
+        return Ok(());
+    }
+    if record.lease.as_ref().is_some_and(|lease| lease.attempts > 0) {
+        forgive(ctx, path, holder, 0).await;
+    }
+    if record.dirty_since_ms.is_none() {
         return Ok(());
     }
     let clear = ClearDirty {
@@ -212,6 +219,31 @@ async fn ring_compaction(ctx: &Arc<Context>, path: &IndexPath, record: &IndexRec
     };
     if let Err(error) = ctx.ports.doorbell.ring(&ring).await {
         tracing::warn!(%error, "cannot ring for a compaction; the sweep will find it");
+    }
+}
+
+/// The operator has removed what made the work fail: the next attempt is due at once, and whole.
+pub(super) async fn forget_failures(ctx: &Context, path: &IndexPath, holder: &str) {
+    forgive(ctx, path, holder, 0).await;
+}
+
+/// Leaves only so many `attempts` in the lease, and no waiting. Whoever is refused has met another indexer, whose
+/// lease it is now.
+async fn forgive(ctx: &Context, path: &IndexPath, holder: &str, attempts: u32) {
+    let forgiven = async {
+        let Some(record) = ctx.ports.catalog.read_record(path).await? else {
+            return Ok(());
+        };
+        let Some(lease) = &record.lease else {
+            return Ok(());
+        };
+        let is_ours = lease.holder == holder;
+        let until_ms = if is_ours { lease.until_ms } else { ctx.now_ms() };
+        set_lease(ctx, path, &record, holder, until_ms, attempts, 0).await?;
+        Ok::<_, IndexingError>(())
+    };
+    if let Err(error) = forgiven.await {
+        tracing::warn!(%error, "cannot take back the failures of an index");
     }
 }
 

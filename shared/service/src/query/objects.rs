@@ -12,7 +12,7 @@ use format::wal::WalObject;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use model::{ApiError, DeadId, IndexUuid, ManifestId, ShardId, WalId};
 use roaring::RoaringBitmap;
-use storage::paths::{self, ShardFile};
+use storage::paths::{self, ObjectKind, ShardFile};
 use storage::{ObjectName, StoreError};
 
 use super::cache::ByteCache;
@@ -22,7 +22,6 @@ use crate::config::CacheConfig;
 use crate::{Context, errors};
 
 const UNREADABLE: &str = "Stored data of this index cannot be read; the server's log names the object";
-const UNREADABLE_WAL: &str = "A write of this index cannot be read back; an operator has to repair or quarantine it, the server's log names the object";
 /// Objects up to this are decoded where they arrive: it takes less than handing them to the pool is worth.
 const INLINE_BYTES: usize = 64 * 1024;
 /// WAL objects fetched at a time for one index: each may become a job of the pool, whose queue is bounded.
@@ -64,7 +63,8 @@ impl ReadFault {
         }
     }
 
-    /// What the client sees; the log names the object, the client does not learn it.
+    /// What the client sees. The log names the object; the client learns no more than which write to tell the operator
+    /// of.
     pub(crate) fn into_api(self) -> ApiError {
         match self {
             Self::Missing(name) => {
@@ -82,11 +82,14 @@ impl ReadFault {
 }
 
 fn unreadable(name: &ObjectName) -> ApiError {
-    let is_wal = matches!(paths::parse(name), Some(storage::ObjectKind::Wal(_)));
-    let message = if is_wal { UNREADABLE_WAL } else { UNREADABLE };
-    ApiError::Internal {
-        message: message.to_owned(),
-    }
+    let message = match paths::parse(name) {
+        Some(ObjectKind::Wal(entry)) => format!(
+            "Write {entry} of this index cannot be read back; an operator has to repair or quarantine it, the server's \
+             log names the object"
+        ),
+        _ => UNREADABLE.to_owned(),
+    };
+    ApiError::Internal { message }
 }
 
 /// Caches of immutable things, so never stale; and the newest snapshot of each index.
