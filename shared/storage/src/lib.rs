@@ -24,6 +24,7 @@ pub mod conformance;
 pub mod doorbell;
 pub mod error;
 mod etag;
+mod file_bytes;
 pub mod layers;
 pub mod local;
 mod locks;
