@@ -16,6 +16,7 @@ use wire::KeyRing;
 
 use super::args::{ApiArgs, AuthMode, IndexerMode, LogFormat};
 use super::budget::MemoryBudget;
+use super::cache;
 use super::connections;
 use super::http::Server;
 use super::metrics::RequestMetrics;
@@ -47,13 +48,14 @@ pub(crate) async fn serve(args: ApiArgs) -> Result<(), String> {
     }
     let ids = Ids::new(Arc::new(SystemClock::new()), Arc::new(OsRandom::new()));
     let directory = Directory::open(&args.storage).map_err(|error| error.to_string())?;
-    let objects: Arc<dyn storage::ObjectStore> = Arc::new(directory);
+    let objects = cache::delayed(Arc::new(directory), &args.cache);
     let catalog = CasCatalog::open(Arc::clone(&objects), ids.clone())
         .await
         .map_err(|error| format!("cannot open the catalog in {}: {error}", args.storage))?;
     let (doorbell, rings) = InProcessDoorbell::new();
+    let disk_cache = cache::open(&objects, &args.cache).await;
     let ports = Ports {
-        objects,
+        objects: cache::in_front(&disk_cache, objects),
         catalog: Arc::new(catalog),
         doorbell: Arc::new(doorbell),
     };
@@ -72,6 +74,7 @@ pub(crate) async fn serve(args: ApiArgs) -> Result<(), String> {
         status_endpoints: args.status_endpoints(),
         budget: MemoryBudget::new(args.request_memory_mib),
         metrics: RequestMetrics::default(),
+        disk_cache,
     });
     let paused = args.indexer == IndexerMode::Paused;
     let indexer = service::indexing::runner::start(Arc::clone(service.context()), rings, paused);
