@@ -37,23 +37,24 @@ pub(crate) enum LockError {
     Directory(#[from] OpenError),
 }
 
-/// What the service runs on, over a locked directory, and the rings of its doorbell.
+/// What the service runs on, over a locked directory, and the rings of its doorbell. `stored` is the directory itself,
+/// `objects` is it or a cache in front of it.
 ///
 /// # Errors
 /// A sentence for the operator.
 pub(crate) async fn open(
-    directory: Directory,
+    storage: &str,
+    stored: Arc<dyn ObjectStore>,
+    objects: Arc<dyn ObjectStore>,
     threads: Option<usize>,
     mut config: Config,
 ) -> Result<(Context, RingReceiver), String> {
     // The directory's lock keeps every other process out.
     config.fold.sole_indexer = true;
     let ids = Ids::new(Arc::new(SystemClock::new()), Arc::new(OsRandom::new()));
-    let path = directory.path().display().to_string();
-    let objects: Arc<dyn ObjectStore> = Arc::new(directory);
-    let catalog = CasCatalog::open(Arc::clone(&objects), ids.clone())
+    let catalog = CasCatalog::open(stored, ids.clone())
         .await
-        .map_err(|error| format!("cannot open the catalog in {path}: {error}"))?;
+        .map_err(|error| format!("cannot open the catalog in {storage}: {error}"))?;
     let (doorbell, rings) = InProcessDoorbell::new();
     let ports = Ports {
         objects,

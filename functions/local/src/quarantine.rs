@@ -13,7 +13,7 @@ use service::indexing::{IndexingError, Outcome};
 use service::{Config, Context};
 use storage::cas::marker;
 use storage::local::{Directory, OpenError};
-use storage::{IndexPath, paths};
+use storage::{IndexPath, ObjectStore, paths};
 
 use crate::database::{self, LockError};
 
@@ -78,7 +78,9 @@ async fn open(args: &QuarantineArgs) -> Result<Arc<Context>, String> {
         }
         error => error.to_string(),
     })?;
-    let (context, _rings) = database::open(directory, None, Config::default()).await?;
+    let objects: Arc<dyn ObjectStore> = Arc::new(directory);
+    let stored = Arc::clone(&objects);
+    let (context, _rings) = database::open(&args.storage, stored, objects, None, Config::default()).await?;
     Ok(Arc::new(context))
 }
 

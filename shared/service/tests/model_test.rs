@@ -21,7 +21,10 @@ use rstest::rstest;
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, RngSeed, TestRunner};
 use serde_json::{Value, json};
+use storage::MemoryStore;
+use storage::layers::disk_cache::DiskCacheConfig;
 use support::{World, path};
+use tempfile::TempDir;
 
 const INDEX: &str = "model";
 const DIMENSION: usize = 4;
@@ -384,8 +387,15 @@ fn config(indexed: bool) -> Config {
     config
 }
 
+/// Half of the runs read through a disk cache, which holds a few shards and survives restarts.
+fn disk_cache(steps: &[Step], folder: &TempDir) -> Option<DiskCacheConfig> {
+    let config = DiskCacheConfig::new(folder.path(), 128 * 1024);
+    steps.len().is_multiple_of(2).then_some(config)
+}
+
 async fn run(steps: &[Step], indexed: bool) -> Result<(), TestCaseError> {
-    let mut world = World::new(config(indexed)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::behind(disk_cache(steps, &folder), MemoryStore::new(), config(indexed)).await;
     world.create_index(INDEX, DIMENSION, "euclidean", &[]).await;
     let mut reference = Reference::default();
     for (at, step) in steps.iter().enumerate() {

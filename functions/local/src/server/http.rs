@@ -14,6 +14,7 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use model::{ApiError, Operation};
 use service::{Input, Service};
+use storage::layers::disk_cache::DiskCache;
 use wire::{Caller, KeyRing, Route, SignedRequest};
 
 use super::budget::MemoryBudget;
@@ -34,6 +35,7 @@ pub(crate) struct Server {
     pub(crate) status_endpoints: bool,
     pub(crate) budget: MemoryBudget,
     pub(crate) metrics: RequestMetrics,
+    pub(crate) disk_cache: Option<DiskCache>,
 }
 
 /// What the log event and the metrics say of a request.

@@ -13,9 +13,10 @@ use prometheus_client::registry::{Registry, Unit};
 use service::metrics::ServiceMetrics;
 use service::status::IndexStatus;
 use service::{Context, Service};
+use storage::layers::disk_cache::DiskCache;
 
 use super::budget::MemoryBudget;
-use super::process;
+use super::{cache, process};
 
 /// Seconds; from a cached point lookup to the deadline.
 const LATENCY_BUCKETS: [f64; 14] = [
@@ -86,6 +87,7 @@ impl RequestMetrics {
         &self,
         service: &Service,
         budget: &MemoryBudget,
+        disk_cache: Option<&DiskCache>,
         indexes: &[IndexStatus],
     ) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("genai_vectors");
@@ -100,6 +102,7 @@ impl RequestMetrics {
         register_service(&mut registry, &service.context().metrics);
         register_caches(&mut registry, service.context());
         register_indexes(&mut registry, indexes);
+        cache::register(&mut registry, disk_cache);
         gauge(
             &mut registry,
             "memory_resident_bytes",

@@ -13,6 +13,7 @@ use wire::KeyRing;
 
 use super::args::{ApiArgs, AuthMode, IndexerMode, LogFormat};
 use super::budget::MemoryBudget;
+use super::cache;
 use super::connections;
 use super::http::Server;
 use super::metrics::RequestMetrics;
@@ -47,7 +48,10 @@ pub(crate) async fn serve(args: ApiArgs) -> Result<(), String> {
         );
     }
     let directory = database::lock(&args.storage).map_err(|error| error.to_string())?;
-    let (context, rings) = database::open(directory, args.threads, config(&args)).await?;
+    let stored = cache::delayed(Arc::new(directory), &args.cache);
+    let disk_cache = cache::open(&stored, &args.cache).await;
+    let objects = cache::in_front(&disk_cache, Arc::clone(&stored));
+    let (context, rings) = database::open(&args.storage, stored, objects, args.threads, config(&args)).await?;
     let service = Service::new(context);
     let listener = TcpListener::bind((args.host.as_str(), args.port))
         .await
@@ -59,6 +63,7 @@ pub(crate) async fn serve(args: ApiArgs) -> Result<(), String> {
         status_endpoints: args.status_endpoints(),
         budget: MemoryBudget::new(args.request_memory_mib),
         metrics: RequestMetrics::default(),
+        disk_cache,
     });
     let paused = args.indexer == IndexerMode::Paused;
     let indexer = service::indexing::runner::start(Arc::clone(service.context()), rings, paused);

@@ -13,7 +13,7 @@ use service::status::{self, IndexStatus};
 use wire::Route;
 
 use super::http::{Server, json_response};
-use super::{guard, process};
+use super::{cache, guard, process};
 
 /// Answers a status route; an unknown path is an unknown operation.
 pub(crate) async fn answer(
@@ -38,7 +38,7 @@ pub(crate) async fn answer(
     if matches!(route, Route::Metrics) {
         let text = server
             .metrics
-            .text(&server.service, &server.budget, &indexes)
+            .text(&server.service, &server.budget, server.disk_cache.as_ref(), &indexes)
             .map_err(|_| service::errors::internal())?;
         let mut response = Response::new(Full::new(Bytes::from(text)));
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -91,6 +91,7 @@ fn stats(server: &Server, indexes: &[IndexStatus]) -> Value {
             "misses": metrics.cache_misses.get(),
             "bytes": BTreeMap::from(service::query::cache_bytes(context)),
         },
+        "diskCache": cache::stats(server.disk_cache.as_ref()),
         "process": {
             "residentBytes": process::resident_bytes(),
             "cpuSeconds": process::cpu_seconds(),

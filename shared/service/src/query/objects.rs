@@ -137,25 +137,39 @@ impl ReadCaches {
     }
 }
 
-/// Fetches `name` and turns its bytes into a value on the pool.
+/// Fetches `name` and turns its bytes into a value on the pool. A copy that turns out to be damaged on the way here is
+/// dropped, and the store asked once more.
 async fn load<T: Send + 'static>(
     ctx: &Context,
     name: ObjectName,
+    decode: impl Fn(bytes::Bytes) -> Result<(T, usize), String> + Send + Clone + 'static,
+) -> Result<(T, usize), ReadFault> {
+    let loaded = load_once(ctx, &name, decode.clone()).await;
+    let is_unreadable = matches!(loaded, Err(ReadFault::Unreadable { .. }));
+    if is_unreadable && ctx.ports.objects.invalidate(std::slice::from_ref(&name)).await {
+        return load_once(ctx, &name, decode).await;
+    }
+    loaded
+}
+
+async fn load_once<T: Send + 'static>(
+    ctx: &Context,
+    name: &ObjectName,
     decode: impl FnOnce(bytes::Bytes) -> Result<(T, usize), String> + Send + 'static,
 ) -> Result<(T, usize), ReadFault> {
     ctx.metrics.cache_misses.add(1);
     let bytes = ctx
         .ports
         .objects
-        .get(&name)
+        .get(name)
         .await
-        .map_err(|error| ReadFault::store(&name, error))?;
+        .map_err(|error| ReadFault::store(name, error))?;
     let decoded = if bytes.len() <= INLINE_BYTES {
         decode(bytes)
     } else {
         ctx.pool.run(move || decode(bytes)).await.map_err(ReadFault::Pool)?
     };
-    decoded.map_err(|reason| ReadFault::unreadable(&name, reason))
+    decoded.map_err(|reason| ReadFault::unreadable(name, reason))
 }
 
 /// The record's manifest; an empty one before the first fold.
@@ -216,6 +230,21 @@ pub(crate) async fn shard(ctx: &Context, index: IndexUuid, entry: &ShardEntry) -
 }
 
 async fn open_shard(ctx: &Context, index: IndexUuid, entry: &ShardEntry) -> Result<(Arc<Shard>, usize), ReadFault> {
+    let opened = open_shard_once(ctx, index, entry).await;
+    if matches!(opened, Err(ReadFault::Unreadable { .. })) {
+        let files = ShardFile::ALL.map(|file| paths::shard_file(index, entry.id, file));
+        if ctx.ports.objects.invalidate(&files).await {
+            return open_shard_once(ctx, index, entry).await;
+        }
+    }
+    opened
+}
+
+async fn open_shard_once(
+    ctx: &Context,
+    index: IndexUuid,
+    entry: &ShardEntry,
+) -> Result<(Arc<Shard>, usize), ReadFault> {
     ctx.metrics.cache_misses.add(1);
     let get = async |file: ShardFile| {
         let name = paths::shard_file(index, entry.id, file);
