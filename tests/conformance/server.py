@@ -141,6 +141,15 @@ class Server:
     def peak_resident_bytes(self) -> int:
         return self._status_kib("VmHWM") * 1024
 
+    def anonymous_bytes(self) -> int:
+        """Resident memory that no file backs: what a busy machine cannot take back."""
+        return self._status_kib("RssAnon") * 1024
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far, all threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def _status_kib(self, field: str) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE).group(1))
