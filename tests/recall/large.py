@@ -7,7 +7,8 @@
 
 Phases of a case: `settled` (imported, folded, compacted), `changing` (right after a fifth was overwritten and a tenth
 deleted), `changed` (settled again) and `restarted` (a new process, memory measured after the queries). Latencies are of
-one keep-alive client, HTTP included; CPU and wall time are those of the server until it had settled, queries left out. Exit status 1: a target was missed, or (at once) an answer was wrong.
+one keep-alive client, HTTP included; CPU and wall time are those until it had settled, without our queries. Exit
+status 1: a target was missed, or (at once) an answer was wrong.
 """
 
 from __future__ import annotations
