@@ -1,8 +1,9 @@
 """Waits until an index has settled: nothing in the tail, every live row in shards, no indexing going on.
 
 Progress is read from GetIndex and `/stats`. Work that neither shows (a compaction that runs) shows as CPU time of the
-server, so an index counts as settled after a quiet while. Members of either that say what is going on are believed too:
-any member of the index named `pending...`, `...Running` or `...Due` must be zero, false or empty.
+server, so an index counts as settled after a quiet while, longer than the pause after which the server merges once
+more (`--settle-ms`; suites that wait often make it short: QUICK). Members of either that say what is going on are
+believed too: any member of the index named `pending...`, `...Running` or `...Due` must be zero, false or empty.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from server import Server
 from wire import RawClient
 
 POLL, QUIET = 0.2, 1.2
+# The server's own pause, and a setting that makes it short.
+PAUSE = 10.0
+SETTING = "GENAI_VECTORS_SETTLE_MS"
+QUICK = {SETTING: "300"}
 # Of one core; polling itself takes less.
 IDLE = 0.06
 _GOING_ON = re.compile(r"^pending[A-Z]|Running$|Due$|^compacting$|^indexing$")
@@ -56,6 +61,7 @@ def going_on(members: dict[str, Any]) -> list[str]:
 def wait_until_settled(server: Server, ids: dict[str, str], rows: int, timeout: float = 600.0) -> Settled:
     """Returns once the index has `rows` live rows in shards and nothing moves; AssertionError after the timeout."""
     client = RawClient(server.endpoint)
+    pause = int(server.environment[SETTING]) / 1000 if SETTING in server.environment else PAUSE
     began, cpu_at_start = time.monotonic(), server.cpu_seconds()
     quiet_since, cpu_then, seen = began, cpu_at_start, None
     while True:
@@ -66,7 +72,7 @@ def wait_until_settled(server: Server, ids: dict[str, str], rows: int, timeout: 
         idle = cpu - cpu_then <= IDLE * max(now - quiet_since, QUIET)
         if not done or state != seen or not idle:
             quiet_since, cpu_then, seen = now, cpu, state
-        elif now - quiet_since >= QUIET:
+        elif now - quiet_since >= pause + QUIET:
             return Settled(quiet_since - began, cpu_then - cpu_at_start, index, entry)
         assert now - began < timeout, f"not settled after {timeout} s, {rows} rows expected: {index} {entry}"
         time.sleep(POLL)

@@ -10,12 +10,12 @@ from corpora import mixture_corpus, words_corpus
 from datasets import Mixture
 from live import LiveIndex
 from server import Server
-from settled import compactions
+from settled import QUICK, compactions, stats
 
 ROWS, DIMENSION = 60_000, 96
 # topK -> queries asked with it.
 ASKED = {10: 300, 100: 100}
-FILTERED = {10: 40}
+FILTERED = {10: 200}
 DEEP = 10_000
 CORPORA = [(name, metric) for name in ("words", "mixture") for metric in ("cosine", "euclidean")]
 FLAGS = ("--auth", "none", "--log-level", "warn")
@@ -32,7 +32,7 @@ def index(request, tmp_path_factory):
     name, metric = request.param
     folder = tmp_path_factory.mktemp(name)
     corpus = words_corpus(ROWS) if name == "words" else mixture_corpus(Mixture(ROWS, DIMENSION), folder)
-    with Server(folder / "data", *FLAGS) as server:
+    with Server(folder / "data", *FLAGS, environment=QUICK) as server:
         index = LiveIndex(server, corpus, metric, folder)
         index.load()
         index.settle()
@@ -47,7 +47,11 @@ def restart(index, *flags):
 
 
 def test_recall_at_the_defaults(index):
+    before = stats(index.client)["queries"]
     assert_recall(index.recall(ASKED), "settled")
+    after = stats(index.client)["queries"]
+    assert after["indexed"] - before["indexed"] == sum(ASKED.values()), "queries that no index answered"
+    assert after["scannedRows"] - before["scannedRows"] < sum(ASKED.values()) * ROWS / 4
 
 
 @pytest.mark.parametrize("share", SHARES)

@@ -12,8 +12,8 @@ import numpy as np
 # Rows whose float32 distances are computed at a time, and candidates beyond the asked count that float64 decides on.
 BLOCK = 32_768
 MARGIN = 64
-# Below this many rows the selected ones are gathered; above it the others are masked.
-GATHERED = 100_000
+# Below this many rows the selected ones are gathered, for so many queries together; above it the others are masked.
+GATHERED, TOGETHER = 100_000, 64
 
 
 def slack(metric: str, border: np.ndarray) -> np.ndarray:
@@ -65,8 +65,12 @@ class Truth:
 
     def _gathered(self, queries: np.ndarray, count: int, rows: np.ndarray) -> list[np.ndarray]:
         vectors = np.ascontiguousarray(self.vectors[rows])
-        kept = min(len(rows), count + MARGIN)
-        return [rows[_lowest(self._scores(q[None], vectors, self.squares[rows]), kept)[0]] for q in queries]
+        squares, kept = self.squares[rows], min(len(rows), count + MARGIN)
+        return [
+            rows[low]
+            for start in range(0, len(queries), TOGETHER)
+            for low in _lowest(self._scores(queries[start : start + TOGETHER], vectors, squares), kept)
+        ]
 
     def _masked(self, queries: np.ndarray, count: int, allowed: np.ndarray | None) -> np.ndarray:
         kept = min(len(self.vectors), count + MARGIN)
@@ -76,7 +80,7 @@ class Truth:
             end = start + len(block)
             scores = self._scores(queries, block, self.squares[start:end]).astype(np.float32)
             if allowed is not None:
-                scores[:, ~allowed[start:end]] = np.inf
+                scores += np.where(allowed[start:end], np.float32(0), np.float32(np.inf))
             low = _lowest(scores, min(kept, len(block)))
             best = np.concatenate([best, np.take_along_axis(scores, low, 1)], axis=1)
             names = np.concatenate([names, low + start], axis=1)
