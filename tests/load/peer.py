@@ -12,7 +12,6 @@ from server import REPOSITORY, clean_environment
 
 PEERS = Path(__file__).resolve().parent / "peers"
 PYTHON = REPOSITORY / ".venvs" / "peers" / "bin" / "python"
-ENGINE_EXAMPLE = REPOSITORY / "shared" / "engine" / "examples" / "ann_speed.rs"
 CARGO = ("cargo", "run", "--quiet", "--release", "--locked", "-p", "genai-vectors-engine", "--features", "ivfpq")
 
 
@@ -34,13 +33,12 @@ def lancedb(rows: Path, queries: Path, folder: Path, *options: str) -> dict[str,
     return printed([*command, "--folder", str(folder), *options], os.cpu_count())
 
 
-def faiss(rows: Path, queries: Path, parameters: dict[str, Any], *options: str) -> dict[str, Any]:
-    """Single-threaded, with the parameters that the engine printed."""
+def faiss(rows: Path, queries: Path, metric: str, ours: dict[str, Any], *options: str) -> dict[str, Any]:
+    """Single-threaded, with the index type and the search settings that our engine printed."""
     command = [str(PYTHON), str(PEERS / "faiss_peer.py"), "--rows", str(rows), "--queries", str(queries)]
-    return printed([*command, "--parameters", json.dumps(parameters), *options], 1)
+    return printed([*command, "--metric", metric, "--ours", json.dumps(ours), *options], 1)
 
 
 def engine(rows: Path, queries: Path, metric: str) -> dict[str, Any]:
-    """Our engine without service and HTTP, single-threaded: see `peers/faiss_peer.py` for what it prints."""
-    command = [*CARGO, "--example", ENGINE_EXAMPLE.stem, "--", "--rows", str(rows), "--queries", str(queries)]
-    return printed([*command, "--metric", metric], 1)
+    """Our engine without service and HTTP, single-threaded: what it prints, `peers/faiss_peer.py` reads."""
+    return printed([*CARGO, "--example", "ann_speed", "--", str(rows), str(queries), metric], 1)
