@@ -132,7 +132,7 @@ class AnnBench:
         return ours
 
     def engine(self, ours: Ours) -> None:
-        """Our engine, faiss-cpu with the same index and search, our engine again; the better of our two counts."""
+        """Our engine, faiss-cpu with the same index and search, our engine again; of each the better of two rounds."""
         runs = [peer.engine(*self.files, METRIC)]
         theirs = peer.faiss(*self.files, METRIC, runs[0], "--seconds", str(self.seconds))
         runs.append(peer.engine(*self.files, METRIC))

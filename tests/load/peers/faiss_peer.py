@@ -24,7 +24,7 @@ from measure import Asked, latencies, note, report, timed
 from truth import recall
 
 COUNT = 10
-ROUNDS = 5
+ROUNDS = 2
 # As the engine trains (its `ivf/config` and `ivfpq/coarse`): rows of the sample per list, rounds of every k-means.
 ROWS_PER_LIST, ITERATIONS = 64, 10
 
