@@ -37,9 +37,10 @@ def binary() -> Path:
     return Path(os.environ.get("GENAI_VECTORS_BIN", REPOSITORY / "target" / "release" / "genai-vectors"))
 
 
-def offers(flag: str) -> bool:
-    """Whether this build of the server has the flag."""
-    return flag in subprocess.run([binary(), "api", "--help"], check=True, capture_output=True, text=True).stdout
+def offers(flag: str, value: str) -> bool:
+    """Whether this build of the server takes the flag, which its help may not show."""
+    asked = subprocess.run([binary(), "api", flag, value, "--help"], capture_output=True, env=clean_environment())
+    return asked.returncode == 0
 
 
 # Every shard is scanned exactly, however large: the flat rows of the bench, and what they are compared with.

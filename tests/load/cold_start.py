@@ -4,15 +4,14 @@
     python tests/load/cold_start.py                      all of words-100
     python tests/load/cold_start.py --rows 20000
 
-Three times: with the files in the operating system's cache, without, and with 30 ms added to every object read. The
-process is new each time, so its own caches are empty.
+The process is new each time, so its own caches are empty. Measured with the files in the operating system's cache and
+without; and, where the server has a disk cache, with an empty one, also with 30 ms added to every call of the storage.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -27,13 +26,12 @@ from corpora import words_corpus
 from expect import ok
 from live import LiveIndex
 from server import Server, offers
+from settled import stats
 from table import Table
 from wire import RawClient
 
 DELAY_MS = 30
 MB = 1e6
-_READ_BYTES = re.compile(r"^genai_vectors_object\w*read\w*bytes\w*(?:\{.*\})? (\d+)", re.MULTILINE)
-_READS = re.compile(r"^genai_vectors_object_reads_total(?:\{.*\})? (\d+)", re.MULTILINE)
 
 
 @dataclass
@@ -42,12 +40,12 @@ class Start:
 
     listening: float
     answered: float
-    second: float
-    # By system calls; from the disk, memory maps included; and by the server's own count, where it has one.
+    # The same query when everything is warm.
+    warm: float
+    # By system calls; from the disk, memory maps included; and what the disk cache fetched, where there is one.
     called_bytes: int
     disk_bytes: int
-    object_bytes: int | None
-    object_reads: int | None
+    fetched: dict[str, int] | None
 
 
 def drop_page_cache(folder: Path) -> None:
@@ -70,44 +68,40 @@ def first_answer(server: Server, ids: dict[str, str], query: list[float]) -> Sta
     ok(client.call("QueryVectors", ids, **params))
     answered = time.monotonic() - began
     io = dict(line.split(": ") for line in Path(f"/proc/{server.pid}/io").read_text().splitlines())
-    metrics = client.send("GET", "/metrics").text.decode()
-    ok(client.call("QueryVectors", ids, **params))
-    before = time.monotonic()
-    ok(client.call("QueryVectors", ids, **params))
-    second = time.monotonic() - before
-    return Start(
-        listening, answered, second, int(io["rchar"]), int(io["read_bytes"]), *counted(metrics, _READ_BYTES, _READS)
-    )
-
-
-def counted(metrics: str, *patterns: re.Pattern) -> list[int | None]:
-    """Sums of the families that match; None where there is none."""
-    found = [[int(value) for value in pattern.findall(metrics)] for pattern in patterns]
-    return [sum(values) if values else None for values in found]
+    fetched = stats(client).get("diskCache")
+    warm = []
+    for _ in range(5):
+        before = time.monotonic()
+        ok(client.call("QueryVectors", ids, **params))
+        warm.append(time.monotonic() - before)
+    return Start(listening, answered, min(warm), int(io["rchar"]), int(io["read_bytes"]), fetched)
 
 
 def measure(server: Server, ids: dict[str, str], query: list[float], table: Table) -> None:
     """Restarts the server on its directory several times; leaves it stopped."""
     server.terminate()
+    cache = server.storage.parent / "cache"
     flags = server.flags
     first_answer(server, ids, query)
-    kinds = [("files in the page cache", False, ()), ("files not in the page cache", True, ())]
-    if offers("--object-delay-ms"):
-        kinds.append((f"{DELAY_MS} ms added to every object read", False, ("--object-delay-ms", str(DELAY_MS))))
-    for name, dropped, more in kinds:
+    kinds = [("files in the page cache", ()), ("files not in the page cache", ())]
+    if offers("--cache-dir", "cache"):
+        kinds.append(("empty disk cache", ("--cache-dir", str(cache))))
+        delay = ("--cache-dir", str(cache), "--object-delay-ms", str(DELAY_MS))
+        kinds.append((f"empty disk cache, {DELAY_MS} ms more for every storage call", delay))
+    for name, more in kinds:
         server.terminate()
-        if dropped:
+        shutil.rmtree(cache, ignore_errors=True)
+        if "not in" in name:
             drop_page_cache(server.storage)
         server.flags = (*flags, *more)
         start = first_answer(server, ids, query)
-        table.add(f"cold start to the first answer, {name}", start.answered, "s", start.second, "third query")
+        table.add(f"cold start to the first answer, {name}", start.answered, "s", start.warm, "warm")
         table.add("  of that, until it listens", start.listening, "s")
         table.add("  bytes read by system calls", start.called_bytes / MB, "MB")
         table.add("  bytes read from the disk", start.disk_bytes / MB, "MB")
-        if start.object_bytes is not None:
-            table.add("  bytes of objects read", start.object_bytes / MB, "MB")
-        if start.object_reads is not None:
-            table.add("  object reads", start.object_reads, "")
+        if start.fetched:
+            table.add("  bytes fetched into the disk cache", start.fetched["missBytes"] / MB, "MB")
+            table.add("  fetches", start.fetched["misses"], "")
     server.terminate()
     server.flags = flags
 

@@ -141,11 +141,12 @@ class Run:
 
     def worked(self, phase: str, work: object) -> None:
         """Runs the work, waits until the index has settled, and measures the phase after that."""
-        used, asking = self.server.cpu_seconds(), self.asking_cpu
+        used, phases = self.server.cpu_seconds(), len(self.phases)
         with Peak(self.server) as peak:
             seconds = work()
             settled = self.index.settle(timeout=3600)
-        cpu = self.server.cpu_seconds() - used - (self.asking_cpu - asking)
+        # Our queries meanwhile cost about what they cost in a quiet phase.
+        cpu = self.server.cpu_seconds() - used - self.asking_cpu * (len(self.phases) - phases)
         self.phase(phase, cpu_s=cpu, seconds=seconds + settled.seconds, peak_anonymous_mb=peak.bytes / MB)
 
     def change(self) -> float:
@@ -159,7 +160,7 @@ class Run:
     def phase(self, phase: str, **figures: float) -> None:
         used = self.server.cpu_seconds()
         found = self.index.recall(ASKED)
-        taken = self.index.seconds(10, len(self.corpus.queries)) * 1000
+        taken = self.index.seconds(10, len(self.corpus.queries), None)[0] * 1000
         size = self.index.call("GetIndex")["index"]["sizeBytes"]
         row = Phase(
             self.name,
@@ -173,16 +174,15 @@ class Run:
             **figures,
         )
         self.phases.append(row)
-        self.asking_cpu += self.server.cpu_seconds() - used
+        if len(self.phases) == 1:
+            self.asking_cpu = self.server.cpu_seconds() - used
         print(f"  {row}", file=sys.stderr, flush=True)
 
     def ask_filtered(self) -> None:
         number = FILTERED[10]
         for predicate in self.corpus.attributes.predicates():
             found = self.index.recall(FILTERED, predicate)[10]
-            # Beside each other: the machine may be faster or slower a minute later.
-            plain = np.median(self.index.seconds(10, number)) * 1000
-            p50 = np.median(self.index.seconds(10, number, predicate)) * 1000
+            plain, p50 = (np.median(taken) * 1000 for taken in self.index.seconds(10, number, None, predicate))
             matching = int(predicate.mask.sum())
             row = Filtered(self.name, predicate.name, matching, found, float(p50), float(p50 / plain))
             self.filtered.append(row)

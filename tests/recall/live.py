@@ -142,20 +142,22 @@ class LiveIndex:
             found[count] = recall(self.truth, asked, nearest[:number], answers, count)
         return found
 
-    def seconds(self, count: int, number: int, predicate: Predicate | None = None) -> np.ndarray:
-        """Latencies of so many queries, one after the other, with ready-made bodies and nothing checked between."""
+    def seconds(self, count: int, number: int, *predicates: Predicate | None) -> list[np.ndarray]:
+        """Latencies of so many queries for each predicate (None: no filter), asked in turn, so that whatever else the
+        machine does meets them alike. Bodies are ready made and nothing is checked between."""
+        taken = np.empty((len(predicates), number))
+        bodies = [[self._body(query, count, p) for query in self.corpus.queries[:number]] for p in predicates]
+        for position, together in enumerate(zip(*bodies, strict=True)):
+            for which, body in enumerate(together):
+                began = time.perf_counter()
+                answer = self.client.send("POST", "/QueryVectors", body, {"Content-Type": JSON_TYPE})
+                taken[which, position] = time.perf_counter() - began
+                assert answer.status == 200, f"{answer.status} {answer.text[:300]!r}"
+        return list(taken)
+
+    def _body(self, query: np.ndarray, count: int, predicate: Predicate | None) -> bytes:
         more = {"filter": predicate.filter} if predicate else {}
-        bodies = [
-            to_json(self.ids | {"queryVector": {"float32": query.tolist()}, "topK": count} | more)
-            for query in self.corpus.queries[:number]
-        ]
-        taken = np.empty(len(bodies))
-        for position, body in enumerate(bodies):
-            began = time.perf_counter()
-            answer = self.client.send("POST", "/QueryVectors", body, {"Content-Type": JSON_TYPE})
-            taken[position] = time.perf_counter() - began
-            assert answer.status == 200, f"{answer.status} {answer.text[:300]!r}"
-        return taken
+        return to_json(self.ids | {"queryVector": {"float32": query.tolist()}, "topK": count} | more)
 
 
 def write_parquet(path: Path, corpus: Corpus, rows: np.ndarray) -> Path:
