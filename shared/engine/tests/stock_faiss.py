@@ -73,14 +73,18 @@ def check(folder, case):
     print(f"{case['name']}: {len(queries)} queries, faiss-cpu {faiss.__version__} agrees")
 
 
-def main():
-    if len(sys.argv) > 1:
-        folder = Path(sys.argv[1])
-    else:
-        folder = Path(tempfile.mkdtemp())
-        make_files(folder)
+def check_all(folder):
     for case in json.loads((folder / "expected.json").read_text()):
         check(folder, case)
+
+
+def main():
+    if len(sys.argv) > 1:
+        check_all(Path(sys.argv[1]))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        make_files(folder)
+        check_all(Path(folder))
 
 
 if __name__ == "__main__":
