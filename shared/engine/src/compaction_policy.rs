@@ -150,7 +150,10 @@ fn full_tier(shards: &[ShardStat], config: &PolicyConfig) -> Option<Vec<ShardId>
 /// The shard with the most dead rows, if they are too many.
 fn too_dead(shards: &[ShardStat], config: &PolicyConfig) -> Option<Vec<ShardId>> {
     let too_dead = |shard: &&ShardStat| shard.dead as f64 > shard.rows as f64 * config.dead_fraction;
-    let most_dead = shards.iter().filter(too_dead).max_by_key(|shard| (shard.dead, shard.id));
+    let most_dead = shards
+        .iter()
+        .filter(too_dead)
+        .max_by_key(|shard| (shard.dead, shard.id));
     most_dead.map(|shard| vec![shard.id])
 }
 

@@ -84,14 +84,18 @@ fn metadata(number: usize) -> String {
 
 fn draw(spec: &Spec, random: &mut ChaCha8Rng, rows: usize) -> Vec<Vec<f32>> {
     let mut normal = || (0..4).map(|_| random.random_range(-1.0..1.0_f32)).sum::<f32>();
-    let centres: Vec<Vec<f32>> = (0..12).map(|_| (0..spec.dimension).map(|_| 3.0 * normal()).collect()).collect();
+    let centres: Vec<Vec<f32>> = (0..12)
+        .map(|_| (0..spec.dimension).map(|_| 3.0 * normal()).collect())
+        .collect();
     let mut row = |number: usize| -> Vec<f32> {
         match spec.vectors {
             Vectors::Clusters => {
                 let centre = &centres[number % 97 % centres.len()];
                 centre.iter().map(|centre| centre + normal()).collect()
             }
-            Vectors::Coarse => (0..spec.dimension).map(|_| normal().round().clamp(0.0, 1.0) + 0.5).collect(),
+            Vectors::Coarse => (0..spec.dimension)
+                .map(|_| normal().round().clamp(0.0, 1.0) + 0.5)
+                .collect(),
             Vectors::AllEqual => vec![0.25; spec.dimension],
             Vectors::Extreme => {
                 let scale = [0.0, f32::MAX / 4.0, 1e-40, 1e25, 1.0, 1.0][number % 6];
@@ -107,7 +111,9 @@ fn flat(spec: &Spec, id: u128, rows: &[Vec<f32>], first: usize) -> Shard {
     let config = config(spec.dimension, spec.metric);
     let mut builder = ShardBuilder::new(config.dimension);
     for (number, row) in (first..).zip(rows) {
-        builder.push(&format!("{number:06}"), &bytes(row), Some(&metadata(number))).unwrap();
+        builder
+            .push(&format!("{number:06}"), &bytes(row), Some(&metadata(number)))
+            .unwrap();
     }
     open(id, builder.finish(&config).unwrap().unwrap())
 }
@@ -125,17 +131,30 @@ fn train(spec: &Spec, sources: &[&Shard], id: u128) -> TrainedGeneration {
     let sources: Vec<_> = sources.iter().map(|shard| MergeSource { shard, dead: &none }).collect();
     let rows = sources.iter().map(|source| u64::from(source.shard.rows())).sum();
     let config = config(spec.dimension, spec.metric);
-    TrainedGeneration::train(&config, &settings(spec), &sources, rows, TrainId(Ulid::from_parts(1, id))).unwrap()
+    TrainedGeneration::train(
+        &config,
+        &settings(spec),
+        &sources,
+        rows,
+        TrainId(Ulid::from_parts(1, id)),
+    )
+    .unwrap()
 }
 
 fn merge(spec: &Spec, generation: &TrainedGeneration, sources: &[(&Shard, &RoaringBitmap)]) -> EncodedShard {
-    let sources: Vec<_> = sources.iter().map(|(shard, dead)| MergeSource { shard, dead }).collect();
+    let sources: Vec<_> = sources
+        .iter()
+        .map(|(shard, dead)| MergeSource { shard, dead })
+        .collect();
     let settings = settings(spec);
     let build = IvfBuild {
         generation,
         config: &settings,
     };
-    merge_ivf(&config(spec.dimension, spec.metric), &sources, &build).unwrap().shard.unwrap()
+    merge_ivf(&config(spec.dimension, spec.metric), &sources, &build)
+        .unwrap()
+        .shard
+        .unwrap()
 }
 
 impl World {
@@ -207,9 +226,12 @@ impl<'a> Asked<'a> {
 /// Everything but recall: complete, in order, exact, only what counts. Returns how many true answers are there.
 fn check(hits: &[Hit], truth: &[(f32, String)], k: usize) -> usize {
     assert_eq!(hits.len(), k.min(truth.len()), "as many answers as there can be");
-    let allowed: std::collections::HashMap<&str, f32> = truth.iter().map(|(distance, key)| (key.as_str(), *distance)).collect();
+    let allowed: std::collections::HashMap<&str, f32> =
+        truth.iter().map(|(distance, key)| (key.as_str(), *distance)).collect();
     for hit in hits {
-        let distance = allowed.get(hit.key.as_str()).expect("an answer that is dead or does not match");
+        let distance = allowed
+            .get(hit.key.as_str())
+            .expect("an answer that is dead or does not match");
         assert_eq!(distance.to_bits(), hit.distance.to_bits(), "distances are exact");
     }
     let ordered = hits.is_sorted_by(|left, right| (left.distance, &left.key) < (right.distance, &right.key));
@@ -220,7 +242,10 @@ fn check(hits: &[Hit], truth: &[(f32, String)], k: usize) -> usize {
     hits.iter().filter(|hit| hit.distance <= farthest).count()
 }
 
-const FILTERS: [(&str, fn(usize) -> bool); 5] = [
+/// A filter, and the rows that it matches.
+type Selection = (&'static str, fn(usize) -> bool);
+
+const FILTERS: [Selection; 5] = [
     (r#"{"half":1}"#, |number| number % 2 == 1),
     (r#"{"tenth":3}"#, |number| number % 10 == 3),
     (r#"{"hundredth":{"$in":[42]}}"#, |number| number % 100 == 42),
@@ -239,14 +264,16 @@ fn spec() -> impl Strategy<Value = Spec> {
     let rows = prop_oneof![1 => 1_usize..40, 3 => 40_usize..3_000, 1 => 3_000_usize..30_000];
     let metric = prop_oneof![Just(DistanceMetric::Cosine), Just(DistanceMetric::Euclidean)];
     let code = prop_oneof![3 => Just(IvfCodeKind::Pq4r), 1 => Just(IvfCodeKind::Pq4), 1 => Just(IvfCodeKind::Pq8)];
-    (any::<u64>(), dimension, rows, vectors, metric, code).prop_map(|(seed, dimension, rows, vectors, metric, code)| Spec {
-        seed,
-        dimension,
-        // A case is to take a moment, not a minute.
-        rows: rows.min(1_500_000 / dimension),
-        vectors,
-        metric,
-        code,
+    (any::<u64>(), dimension, rows, vectors, metric, code).prop_map(|(seed, dimension, rows, vectors, metric, code)| {
+        Spec {
+            seed,
+            dimension,
+            // A case is to take a moment, not a minute.
+            rows: rows.min(1_500_000 / dimension),
+            vectors,
+            metric,
+            code,
+        }
     })
 }
 
@@ -336,7 +363,10 @@ fn the_index_is_used_and_reaches_the_target() {
                 indexed += answer.plan.indexed_shards;
             }
             assert_eq!(indexed, queries.len(), "{metric:?}: every query asks the index");
-            assert!(found as f64 >= 0.98 * f64::from(wanted as u32), "{metric:?} k {k}: {found} of {wanted}");
+            assert!(
+                found as f64 >= 0.98 * f64::from(wanted as u32),
+                "{metric:?} k {k}: {found} of {wanted}"
+            );
         }
     }
 }
@@ -346,10 +376,14 @@ fn pages_concatenate_and_reach_ten_thousand() {
     let world = World::new(ordinary(15_000, 16, DistanceMetric::Euclidean));
     let pool = Pool::new(2).unwrap();
     let query = world.rows[77].clone();
-    let whole = Asked::plain(&query, 10_000).of(&world, &RoaringBitmap::new(), &pool).hits;
+    let whole = Asked::plain(&query, 10_000)
+        .of(&world, &RoaringBitmap::new(), &pool)
+        .hits;
     check(&whole, &world.truth(&query, &HashSet::new(), |_| true), 10_000);
     for (reach, page) in [(10_000, 1_900), (60, 7)] {
-        let one = Asked::plain(&query, reach).of(&world, &RoaringBitmap::new(), &pool).hits;
+        let one = Asked::plain(&query, reach)
+            .of(&world, &RoaringBitmap::new(), &pool)
+            .hits;
         let mut paged: Vec<Hit> = Vec::new();
         while paged.len() < reach {
             let after = paged.last().map(Cursor::after);
@@ -376,7 +410,12 @@ fn the_same_input_gives_the_same_bytes() {
         Pool::new(threads).unwrap().scope(|| {
             let generation = train(&spec, &[&flat], 3);
             let encoded = merge(&spec, &generation, &[(&flat, &none)]);
-            (generation.to_bytes().unwrap(), encoded.index.unwrap(), encoded.rows, encoded.head)
+            (
+                generation.to_bytes().unwrap(),
+                encoded.index.unwrap(),
+                encoded.rows,
+                encoded.head,
+            )
         })
     };
     assert!(build(1) == build(2), "whatever the threads");
@@ -392,12 +431,18 @@ fn merging_one_generation_carries_codes_and_drops_dead_rows() {
     let none = RoaringBitmap::new();
     let generation = train(&spec, &[&left, &right], 9);
     let indexed = open(3, merge(&spec, &generation, &[(&left, &none)]));
-    let dead: RoaringBitmap = (0..4_000_usize).step_by(3).map(|number| indexed.find(&format!("{number:06}")).unwrap()).collect();
+    let dead: RoaringBitmap = (0..4_000_usize)
+        .step_by(3)
+        .map(|number| indexed.find(&format!("{number:06}")).unwrap())
+        .collect();
     let left_dead: RoaringBitmap = (0..4_000_u32).step_by(3).collect();
 
     let carried = merge(&spec, &generation, &[(&indexed, &dead), (&right, &none)]);
     let encoded = merge(&spec, &generation, &[(&left, &left_dead), (&right, &none)]);
-    assert!(carried.index == encoded.index, "carried codes are those that encoding again gives");
+    assert!(
+        carried.index == encoded.index,
+        "carried codes are those that encoding again gives"
+    );
     assert!(carried.rows == encoded.rows && carried.keys == encoded.keys);
 
     // A generation of its own order survives being stored.
@@ -416,8 +461,13 @@ fn many_threads_on_one_shard_answer_as_one_does() {
     let filter = Filter::parse(FILTERS[0].0, Strictness::Strict).unwrap();
     let ask = |number: usize| {
         let query = &world.rows[number * 31];
-        let filter = (number % 2 == 0).then_some(&filter);
-        Asked { filter, ..Asked::plain(query, 10) }.of(&world, &excluded, &pool).hits
+        let filter = number.is_multiple_of(2).then_some(&filter);
+        Asked {
+            filter,
+            ..Asked::plain(query, 10)
+        }
+        .of(&world, &excluded, &pool)
+        .hits
     };
     let expected: Vec<Vec<Hit>> = (0..40).map(ask).collect();
     std::thread::scope(|scope| {

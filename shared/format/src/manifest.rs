@@ -297,7 +297,10 @@ impl Manifest {
                 return wrong(format!("shard {} is listed twice", shard.id));
             }
             if shard.ivf.is_some() != shard.files.index.is_some() {
-                return wrong(format!("shard {} has index.faiss without its summary, or the reverse", shard.id));
+                return wrong(format!(
+                    "shard {} has index.faiss without its summary, or the reverse",
+                    shard.id
+                ));
             }
         }
         for (shard, dead) in &self.dead {

@@ -64,7 +64,13 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 fn recall(text: &str) -> Result<f64, String> {
-    share(text).and_then(|recall| if recall > 0.0 { Ok(recall) } else { Err("a number above 0".to_owned()) })
+    share(text).and_then(|recall| {
+        if recall > 0.0 {
+            Ok(recall)
+        } else {
+            Err("a number above 0".to_owned())
+        }
+    })
 }
 
 impl EngineArgs {

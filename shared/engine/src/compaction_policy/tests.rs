@@ -83,7 +83,10 @@ fn flat_shards_get_an_index(
     #[case] expected: Option<Vec<u64>>,
 ) {
     let mut shards = flat(stats(flats));
-    let others = others.iter().zip(100..).map(|((rows, dead), number)| stat(number, *rows, *dead));
+    let others = others
+        .iter()
+        .zip(100..)
+        .map(|((rows, dead), number)| stat(number, *rows, *dead));
     shards.extend(others);
     let inputs = plan(&shards, &PolicyConfig::default(), false).map(|plan| plan.inputs);
     assert_eq!(inputs, expected.map(|inputs| inputs.into_iter().map(id).collect()));

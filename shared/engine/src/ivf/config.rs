@@ -104,7 +104,10 @@ impl IvfConfig {
         };
         if let Some(m) = self.m {
             let m = m.clamp(1, dimension.max(1));
-            return (dimension.next_multiple_of(m), kinds.iter().map(|kind| code(*kind, m)).collect());
+            return (
+                dimension.next_multiple_of(m),
+                kinds.iter().map(|kind| code(*kind, m)).collect(),
+            );
         }
         let values_each: &[usize] = match (kind, dimension) {
             (_, ..=NARROW) => &[1],

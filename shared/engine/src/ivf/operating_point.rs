@@ -92,7 +92,9 @@ pub fn choose(
     let share = (live as f64 / (rows as f64).max(1.0)).clamp(f64::MIN_POSITIVE, 1.0);
     let widened = base.nprobe as f64 * share.powf(-WIDENING);
     let nprobe = tuning.nprobe.map_or(widened.ceil() as usize, |nprobe| nprobe as usize);
-    let depth = tuning.rerank_depth.map_or(base.depth, |each| k.saturating_mul(each as usize));
+    let depth = tuning
+        .rerank_depth
+        .map_or(base.depth, |each| k.saturating_mul(each as usize));
     Some(OperatingPoint {
         nprobe: nprobe.clamp(1, nlist.max(1)),
         depth: depth.max(k),
@@ -109,7 +111,11 @@ fn measured(
 ) -> Option<OperatingPoint> {
     // The smallest measured k that is not below the one asked for, else the largest.
     let by_k = |curve: &&RecallCurve| curve.k;
-    let fitting = head.curves.iter().filter(|curve| curve.k as usize >= k).min_by_key(by_k);
+    let fitting = head
+        .curves
+        .iter()
+        .filter(|curve| curve.k as usize >= k)
+        .min_by_key(by_k);
     let curve = fitting.or_else(|| head.curves.iter().max_by_key(by_k))?;
     let wanted = tuning.target_recall + (1.0 - tuning.target_recall) * MARGIN;
     let good = curve.points.iter().filter(|point| curve.recall(point) >= wanted);
@@ -173,7 +179,12 @@ mod tests {
                 RecallCurve {
                     k: 10,
                     queries: 100,
-                    points: vec![point(16, 40, 950), point(32, 40, 989), point(64, 40, 993), point(32, 320, 991)],
+                    points: vec![
+                        point(16, 40, 950),
+                        point(32, 40, 989),
+                        point(64, 40, 993),
+                        point(32, 320, 991),
+                    ],
                 },
                 RecallCurve {
                     k: 100,
@@ -191,8 +202,14 @@ mod tests {
     #[test]
     fn the_cheapest_point_above_the_target_is_taken() {
         let tuning = SearchTuning::default();
-        assert_eq!(point(tuning, 102_400, 10), Some(OperatingPoint { nprobe: 32, depth: 40 }));
-        assert_eq!(point(tuning, 102_400, 100), Some(OperatingPoint { nprobe: 64, depth: 400 }));
+        assert_eq!(
+            point(tuning, 102_400, 10),
+            Some(OperatingPoint { nprobe: 32, depth: 40 })
+        );
+        assert_eq!(
+            point(tuning, 102_400, 100),
+            Some(OperatingPoint { nprobe: 64, depth: 400 })
+        );
         assert_eq!(expected_recall(&head(), &Costs::default(), 102_400, 400, 10), 9_890);
     }
 
@@ -223,6 +240,9 @@ mod tests {
             rerank_depth: Some(3),
             exact: false,
         };
-        assert_eq!(point(tuning, 102_400, 10), Some(OperatingPoint { nprobe: 5, depth: 30 }));
+        assert_eq!(
+            point(tuning, 102_400, 10),
+            Some(OperatingPoint { nprobe: 5, depth: 30 })
+        );
     }
 }

@@ -9,7 +9,7 @@ use super::recall::Subject;
 use super::{IvfConfig, Space, sample};
 use crate::build::MergeSource;
 use crate::error::EngineError;
-use crate::ivfpq::{Code, Coarse, Generation, Metric};
+use crate::ivfpq::{Coarse, Code, Generation, Metric};
 
 /// A code is good enough when so many candidates hold [`TRIAL_RECALL`] of ten true answers among the trial's rows.
 const TRIAL_DEPTH: u32 = 60;
@@ -78,7 +78,9 @@ impl TrainedGeneration {
         let dimension = config.dimension.get();
         let row_bytes = (dimension as u64 + 8) * size_of::<f32>() as u64;
         let affordable = usize::try_from(ivf.sample_bytes / row_bytes).unwrap_or(usize::MAX);
-        let available = usize::try_from(sample::live(sources)).unwrap_or(usize::MAX).min(affordable);
+        let available = usize::try_from(sample::live(sources))
+            .unwrap_or(usize::MAX)
+            .min(affordable);
         let lists = ivf.lists(index_rows, available);
         let seed = seed_of(id);
         let rows = sample::vectors(sources, available.min(lists.saturating_mul(ivf.sample_per_list)), seed);
@@ -161,7 +163,12 @@ fn choose_code(
 fn is_good(faiss: &Generation, rows: &[&[u8]], seen: &[f32], space: Space, seed: u64) -> Result<bool, EngineError> {
     let step = rows.len().div_ceil(TRIAL_ROWS).max(1);
     let width = space.padded();
-    let trial: Vec<(&[u8], &[f32])> = rows.iter().copied().zip(seen.chunks_exact(width)).step_by(step).collect();
+    let trial: Vec<(&[u8], &[f32])> = rows
+        .iter()
+        .copied()
+        .zip(seen.chunks_exact(width))
+        .step_by(step)
+        .collect();
     let batches: Vec<_> = trial
         .par_chunks(1024)
         .map(|batch| {

@@ -169,7 +169,9 @@ impl Query {
         ctx.metrics.scanned_rows.add(scanned_rows);
         ctx.metrics.plans.note(&plan);
         tracing::debug!(?plan, k = page, "searched");
-        let sample = (plan.indexed_shards > 0).then(|| Sample::take(ctx, &search, &hits)).flatten();
+        let sample = (plan.indexed_shards > 0)
+            .then(|| Sample::take(ctx, &search, &hits))
+            .flatten();
         // A page that is not full has found all there is.
         let exhausted = hits.len() < page || hits.len() == left;
         let body = self.write(ctx, snapshot, hits, before, exhausted)?;
