@@ -18,6 +18,10 @@ pub struct IndexStatus {
     pub bytes: u64,
     /// Shards of its manifest.
     pub shards: u64,
+    /// Rows of its shards with an index.
+    pub indexed: u64,
+    /// Recall@10 and recall@100 that were measured when these were built.
+    pub recall: Option<[f64; 2]>,
     /// Entries of its tail.
     pub tail_entries: u64,
     /// Milliseconds since the oldest entry of the tail was made; 0 without a tail.
@@ -46,6 +50,8 @@ pub async fn indexes(ctx: &Context) -> Result<Vec<IndexStatus>, ApiError> {
                     unindexed: size.unindexed,
                     bytes: size.bytes,
                     shards: size.shards,
+                    indexed: size.indexed,
+                    recall: size.recall,
                     tail_entries: record.wal.len() as u64,
                     tail_age_ms: oldest_ms.map_or(0, |ms| ctx.now_ms().saturating_sub(ms)),
                 });

@@ -115,6 +115,8 @@ fn index_stats(status: &IndexStatus) -> Value {
         "liveVectors": status.vectors,
         "bytes": status.bytes,
         "shards": status.shards,
+        "indexedVectors": status.indexed,
+        "measuredRecall": status.recall.map(|[ten, hundred]| json!({"at10": ten, "at100": hundred})),
         "tailEntries": status.tail_entries,
         "tailRows": status.unindexed,
         "tailAgeMs": status.tail_age_ms,
