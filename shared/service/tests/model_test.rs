@@ -381,6 +381,7 @@ fn config(indexed: bool) -> Config {
     config.compaction.absorb_free_bytes = 0;
     if indexed {
         config.compaction.flat_threshold = 8;
+        config.compaction.busy_factor = 1;
         config.search.nprobe = Some(u32::MAX);
         config.search.rerank_depth = Some(10_000);
     }

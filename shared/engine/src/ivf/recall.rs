@@ -19,7 +19,7 @@ const CURVES: [(usize, &[usize]); 2] = [
     (100, &[100, 150, 200, 300, 400, 600, 800, 1200, 1600]),
 ];
 /// Multiplications that finding the true answers may cost; fewer queries serve for large shards.
-const TRUTH_WORK: u64 = 20_000_000_000;
+const TRUTH_WORK: u64 = 8_000_000_000;
 /// No fewer queries than this, whatever they cost.
 const LEAST_QUERIES: u64 = 64;
 /// From here on more lists cannot find anything that matters.

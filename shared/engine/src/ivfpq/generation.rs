@@ -6,6 +6,9 @@ use super::coarse::TRAINING_ROUNDS;
 use super::native::{self, Native};
 use super::{Coarse, Code, Index, IvfError, Metric, Shape, check_rows, layout};
 
+/// Training rows for each codeword of a sub-quantizer, at most.
+const ROWS_PER_CODEWORD: usize = 256;
+
 /// A trained and empty index: assigns rows to lists, encodes them, and assembles the result.
 #[derive(Debug)]
 pub struct Generation {
@@ -29,6 +32,9 @@ impl Generation {
                 "{rows} rows cannot train {codewords} codewords"
             )));
         }
+        // A sub-quantizer has few codewords: more rows make training slower and nothing else.
+        let enough = (code.codewords() * ROWS_PER_CODEWORD).min(rows) * shape.dimension;
+        let sample = sample.get(..enough).unwrap_or(sample);
         let codebooks = if code.is_residual() {
             let lists = coarse.assign(sample)?;
             train_codebooks(&shape, &residuals(&shape, &coarse.centroids, sample, &lists), seed)?

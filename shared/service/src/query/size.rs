@@ -50,10 +50,16 @@ fn indexed_rows(manifest: &Manifest) -> u64 {
 fn measured_recall(manifest: &Manifest) -> Option<[f64; 2]> {
     const PARTS: f64 = 10_000.0;
     let rows = indexed_rows(manifest);
-    let measured = manifest.shards.iter().filter_map(|shard| Some((shard.rows, shard.ivf?)));
+    let measured = manifest
+        .shards
+        .iter()
+        .filter_map(|shard| Some((shard.rows, shard.ivf?)));
     let sums = measured.fold([0.0, 0.0], |[ten, hundred], (rows, ivf)| {
         let rows = f64::from(rows) / PARTS;
-        [ten + rows * f64::from(ivf.recall10), hundred + rows * f64::from(ivf.recall100)]
+        [
+            ten + rows * f64::from(ivf.recall10),
+            hundred + rows * f64::from(ivf.recall100),
+        ]
     });
     (rows > 0).then(|| sums.map(|sum| sum / rows as f64))
 }

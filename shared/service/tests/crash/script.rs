@@ -155,6 +155,7 @@ pub fn config(absorbing: bool) -> Config {
         compaction: PolicyConfig {
             fan_in: 2,
             flat_threshold: 4,
+            busy_factor: 1,
             dead_fraction: 0.95,
             ..PolicyConfig::default()
         },
