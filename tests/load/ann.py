@@ -15,6 +15,7 @@ from pathlib import Path
 import cold_start
 import numpy as np
 import peer
+from bench_server import Target
 from clients import query_bodies, raw_calls
 from corpora import mixture_corpus, words_corpus
 from datasets import Mixture
@@ -22,7 +23,6 @@ from live import Corpus, LiveIndex
 from server import ALWAYS_FLAT
 from settled import stats
 from table import Table
-from target import Target
 
 MB = 1e6
 METRIC = "cosine"

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from bench_server import Target
 from clients import Load, boto3_calls, health_calls, put_bodies, query_bodies, raw_calls, records, run_clients
 from expect import ok
 from machine import memory_read_bytes_per_second
 from server import ALWAYS_FLAT, binary, clean_environment
 from settled import wait_until_settled
 from table import Table
-from target import Target
 from wire import RawClient
 
 DIMENSION = 100
