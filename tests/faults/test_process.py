@@ -1,5 +1,6 @@
 """The process: start, stop, one server per directory, refusal of unsafe settings, a paused indexer, restarts."""
 
+import json
 import os
 import random
 import signal
@@ -143,7 +144,19 @@ def test_an_object_store_that_is_not_used_is_said_so(tmp_path):
 
 @pytest.mark.parametrize(
     "flags",
-    [["--no-such-flag"], ["--indexer", "sometimes"], ["--auth", "perhaps"], ["--port", "70000"], ["--account", "12"]],
+    [
+        ["--no-such-flag"],
+        ["--indexer", "sometimes"],
+        ["--auth", "perhaps"],
+        ["--port", "70000"],
+        ["--account", "12"],
+        ["--region", "us east"],
+        ["--region", ""],
+        ["--log-level", "inof"],
+        ["--collect-interval-s", "0"],
+        ["--target-recall", "0"],
+        ["--nprobe", "0"],
+    ],
     ids=" ".join,
 )
 def test_wrong_flags_are_refused(tmp_path, flags):
@@ -226,6 +239,31 @@ def test_paused_indexer_leaves_the_tail_and_a_running_one_folds_it(start, caller
         time.sleep(0.2)
     compare(index, live)
     assert ok(index.call("GetIndex"))["index"]["vectorCount"] > 0, "the tail was not folded within a minute"
+
+
+def test_a_damaged_manifest_leaves_the_status_of_other_indexes(start, caller):
+    server = start("--indexer", "on")
+    bucket = Bucket(caller(server))
+    damaged, whole = bucket.index(), bucket.index()
+    for index in (damaged, whole):
+        random_history(index, {}, 20, 1)
+        deadline = time.monotonic() + 60
+        while ok(index.call("GetIndex"))["index"]["vectorCount"] == 0 and time.monotonic() < deadline:
+            time.sleep(0.2)
+    server.kill()
+    uuid = subprocess.run(
+        [binary(), "inspect", bucket.name, damaged.name, "--storage", str(server.storage), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    folder = server.storage / "v1" / json.loads(uuid.stdout)["uuid"] / "manifest"
+    for manifest in folder.iterdir():
+        manifest.write_bytes(manifest.read_bytes()[:-5])
+    server.start()
+    stats = RawClient(server.endpoint).send("GET", "/stats")
+    assert stats.status == 200
+    assert [index["indexName"] for index in stats.body["indexes"]] == [whole.name]
 
 
 def test_an_unwritable_directory_is_refused(tmp_path):

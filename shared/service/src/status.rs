@@ -28,10 +28,11 @@ pub struct IndexStatus {
     pub tail_age_ms: u64,
 }
 
-/// Every index of every bucket. An index deleted meanwhile is left out.
+/// Every index of every bucket. An index deleted meanwhile is left out, and so is one whose manifest cannot be read; the
+/// log names it.
 ///
 /// # Errors
-/// The error that the client sees when the catalog or a manifest cannot be read.
+/// The error that the client sees when the catalog cannot be read.
 pub async fn indexes(ctx: &Context) -> Result<Vec<IndexStatus>, ApiError> {
     let all = ctx
         .ports
@@ -57,7 +58,10 @@ pub async fn indexes(ctx: &Context) -> Result<Vec<IndexStatus>, ApiError> {
                 });
             }
             Err(ApiError::NotFound { .. }) => {}
-            Err(error) => return Err(error),
+            // One damaged index must not hide all the others.
+            Err(error) => {
+                tracing::error!(%error, bucket = %path.bucket, index = %path.index, "an index has no status");
+            }
         }
     }
     Ok(statuses)

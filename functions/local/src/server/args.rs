@@ -36,7 +36,7 @@ pub(crate) struct ApiArgs {
     #[arg(long, env = "GENAI_VECTORS_INDEXER", value_enum, default_value_t = IndexerMode::On)]
     pub(crate) indexer: IndexerMode,
     /// Region in ARNs and in signatures.
-    #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
+    #[arg(long, env = "AWS_REGION", default_value = "us-east-1", value_parser = region)]
     pub(crate) region: String,
     /// Account in ARNs.
     #[arg(long, env = "GENAI_VECTORS_ACCOUNT", default_value = "123456789012", value_parser = account)]
@@ -96,7 +96,7 @@ pub(crate) struct IndexingArgs {
     #[arg(long, env = "GENAI_VECTORS_COLLECT_LIST_AGE_S")]
     pub(crate) collect_list_age_s: Option<u64>,
     /// Seconds between collections.
-    #[arg(long, env = "GENAI_VECTORS_COLLECT_INTERVAL_S")]
+    #[arg(long, env = "GENAI_VECTORS_COLLECT_INTERVAL_S", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) collect_interval_s: Option<u64>,
 }
 
@@ -133,6 +133,15 @@ fn account(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("an account is 12 digits".to_owned())
+}
+
+/// A region: ARNs and signatures carry it, so a word of another form would fit neither.
+fn region(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !text.is_empty() && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err("a region is lower-case letters, digits and hyphens".to_owned())
 }
 
 impl ApiArgs {

@@ -21,6 +21,7 @@ use crate::database;
 
 /// Log events to standard error; standard output belongs to the banner.
 pub(crate) fn init_logging(args: &ApiArgs) -> Result<(), String> {
+    check_level(&args.log_level)?;
     let filter =
         EnvFilter::try_new(&args.log_level).map_err(|error| format!("--log-level {:?}: {error}", args.log_level))?;
     let terminal = std::io::stderr().is_terminal();
@@ -36,6 +37,17 @@ pub(crate) fn init_logging(args: &ApiArgs) -> Result<(), String> {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     installed.map_err(|error| format!("cannot start logging: {error}"))
+}
+
+/// A misspelt level would be taken for the name of a module, and every event would be silent.
+fn check_level(text: &str) -> Result<(), String> {
+    let is_directive = text.contains(['=', ',', '[']);
+    if is_directive || text.parse::<tracing_subscriber::filter::LevelFilter>().is_ok() {
+        return Ok(());
+    }
+    Err(format!(
+        "--log-level {text:?}: expected error, warn, info, debug, trace or off, or a filter such as genai_vectors=debug"
+    ))
 }
 
 /// Opens the database, listens, prints the banner, serves until told to stop.
