@@ -29,8 +29,8 @@ pub struct OperatingPoint {
     pub depth: usize,
 }
 
-/// What a search of one shard costs, in nanoseconds of one core. The constants were measured with the example
-/// `cost_model`; only their ratios matter.
+/// What a search of one shard costs, in nanoseconds of one core. The constants are rounded from times of the examples
+/// `scan_speed`, `ann_speed` and `ivfpq_speed` on one machine, not fitted; only their ratios matter.
 #[derive(Debug, Clone, Copy)]
 pub struct Costs {
     /// A row's bytes in the flat scan, for each byte.
