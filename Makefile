@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 PYTHON := .venvs/main/bin/python
 
-.PHONY: run build test test-rust test-python lint bench words clean
+.PHONY: run build test test-rust test-python ffi-check lint bench recall-large cold-start words clean
 
 run: build ## build and serve on http://127.0.0.1:8080 over ./data
 	./target/release/genai-vectors api $(ARGS)
@@ -23,6 +23,14 @@ test-python: build
 	tests/venvs.sh
 	tests/run.sh
 
+# One test at a time, for valgrind runs one thread at a time anyway; those that it makes too slow are left out.
+FFI_SLOW := dimension_4096 absurd_sizes twenty_thousand flipped_bit ones_finds_itself in_any_company
+VALGRIND := valgrind --quiet --error-exitcode=1 --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
+
+ffi-check: ## the FAISS room's tests under valgrind: no access out of bounds, nothing uninitialised, no leak
+	infra/install.sh ffi-check
+	cargo --config 'target."cfg(unix)".runner = "$(VALGRIND)"' test --release --locked --workspace --lib -- ivfpq:: --test-threads=1 $(FFI_SLOW:%=--skip %)
+
 lint: ## formatting and lints; warnings are errors
 	infra/install.sh test
 	cargo fmt --all --check
@@ -31,9 +39,17 @@ lint: ## formatting and lints; warnings are errors
 	$(PYTHON) -m ruff check tests
 	$(PYTHON) -m ruff format --check tests
 
-bench: build ## one table: ingest, queries, memory, start, with ratios to peers of the same run
-	tests/venvs.sh main
+bench: build ## one table: ingest, queries, recall, memory, start, with ratios to peers of the same run
+	tests/venvs.sh main peers
 	$(PYTHON) tests/load/bench.py $(ARGS)
+
+recall-large: build ## recall, latency, disk and memory at full size, phase by phase; fails when a target is missed
+	tests/venvs.sh main
+	$(PYTHON) tests/recall/large.py $(ARGS)
+
+cold-start: build ## start to the first answer of a settled index, and the bytes read for it
+	tests/venvs.sh main
+	$(PYTHON) tests/load/cold_start.py $(ARGS)
 
 words: build ## against the running server: 350k words, the nearest to "ocean"
 	tests/venvs.sh main

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, and only that. `install.sh build`: what the build needs; `install.sh test`: what the
-# tests need beside it. Python and JavaScript packages are installed by tests/venvs.sh, pinned.
+# tests need beside it; `install.sh ffi-check`: valgrind. Python and JavaScript packages are installed by
+# tests/venvs.sh, pinned.
 set -euo pipefail
 
 need="${1:-build}"
@@ -24,6 +25,16 @@ want cmake cmake
 want make make
 library libblas.so libblas-dev
 library liblapack.so liblapack-dev
+if [ "$need" = ffi-check ]; then
+  want valgrind valgrind
+fi
+# A Debian gcc that came alone has no C library to link with: its headers and crt files are another package.
+echo '#include <stdlib.h>' | cc -x c -fsyntax-only - 2>/dev/null || packages+=(libc6-dev)
+has_cargo() { command -v cargo >/dev/null 2>&1 || [ -x "$HOME/.cargo/bin/cargo" ]; }
+if ! has_cargo; then # fetched below
+  want curl curl
+  [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
+fi
 if [ "$need" = test ]; then
   want python3 python3
   want node nodejs
@@ -44,6 +55,6 @@ if [ "${#packages[@]}" -gt 0 ]; then
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 
-if ! command -v cargo >/dev/null 2>&1 && [ ! -x "$HOME/.cargo/bin/cargo" ]; then
+if ! has_cargo; then
   curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal -c clippy -c rustfmt
 fi

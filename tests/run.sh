@@ -5,6 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 main=.venvs/main/bin/python
 
 $main shared/format/tests/open_with_peers.py
+$main shared/engine/tests/stock_faiss.py
 $main -m pytest -q tests/conformance
 for version in 1.39.5 1.42.1 1.43.11; do
   ".venvs/botocore-$version/bin/python" -m pytest -q tests/conformance -m "not cli"

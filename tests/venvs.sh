@@ -2,8 +2,8 @@
 # Installs what the Python and JavaScript tests need, under .venvs/ and tests/clients/js/node_modules. Safe to repeat:
 # an environment whose requirements have not changed is left alone.
 #
-#   tests/venvs.sh              everything
-#   tests/venvs.sh main js      only these: main, awscli, old (all old SDKs), js
+#   tests/venvs.sh              everything that the tests need
+#   tests/venvs.sh main js      only these: main, awscli, old (all old SDKs), js, peers (what the bench compares with)
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -45,6 +45,7 @@ for part in "${@:-all}"; do
     awscli) environment awscli tests/requirements-awscli.txt ;;
     old) old_sdks ;;
     js) javascript ;;
+    peers) environment peers tests/requirements-peers.txt ;;
     *) echo "unknown part: $part" >&2; exit 2 ;;
   esac
 done

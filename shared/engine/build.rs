@@ -1,4 +1,6 @@
 //! Compiles the shim over FAISS (feature `ivfpq`); without the feature there is nothing to do.
+// The environment is how cargo talks to a build script.
+#![allow(clippy::disallowed_methods)]
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -18,9 +20,12 @@ mod faiss {
     type Error = Box<dyn std::error::Error>;
 
     const SHIM: &str = "src/ivfpq/shim.cpp";
+    const HEADERS: [&str; 2] = ["src/ivfpq/fast_scan.h", "src/ivfpq/row_lists.h"];
 
     pub(super) fn build() -> Result<(), Error> {
-        println!("cargo:rerun-if-changed={SHIM}");
+        for file in [SHIM].into_iter().chain(HEADERS) {
+            println!("cargo:rerun-if-changed={file}");
+        }
         // Set by faiss-sys: where it installed FAISS and its headers.
         let faiss = PathBuf::from(env::var("DEP_FAISS_C_ROOT")?);
         let mut shim = cc::Build::new();

@@ -12,6 +12,7 @@ STATUS = {
     "AccessDeniedException": 403,
     "NotFoundException": 404,
     "ConflictException": 409,
+    "InternalServerException": 500,
     "ServiceUnavailableException": 503,
 }
 NO_BUCKET = "The specified vector bucket could not be found"

@@ -37,6 +37,16 @@ def binary() -> Path:
     return Path(os.environ.get("GENAI_VECTORS_BIN", REPOSITORY / "target" / "release" / "genai-vectors"))
 
 
+def offers(flag: str, value: str) -> bool:
+    """Whether this build of the server takes the flag, which its help may not show."""
+    asked = subprocess.run([binary(), "api", flag, value, "--help"], capture_output=True, env=clean_environment())
+    return asked.returncode == 0
+
+
+# Every shard is scanned exactly, however large: the flat rows of the bench, and what they are compared with.
+ALWAYS_FLAT = {"GENAI_VECTORS_FLAT_THRESHOLD": "1000000000"}
+
+
 def clean_environment(**extra: str) -> dict[str, str]:
     """The caller's environment without anything that configures the server or an AWS client."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN_SETTINGS)}
@@ -62,10 +72,18 @@ def write_keys_file(path: Path) -> Path:
 class Server:
     """One server process on one storage directory. Ports are the server's own choice (`--port 0`)."""
 
-    def __init__(self, storage: Path, *flags: str, host: str = "127.0.0.1", log_path: Path | None = None):
+    def __init__(
+        self,
+        storage: Path,
+        *flags: str,
+        host: str = "127.0.0.1",
+        log_path: Path | None = None,
+        environment: dict[str, str] | None = None,
+    ):
         self.storage = Path(storage)
         self.flags = flags
         self.host = host
+        self.environment = environment or {}
         self.log_path = log_path or self.storage.parent / f"{self.storage.name}.server.log"
         self.endpoint = ""
         self.process: subprocess.Popen | None = None
@@ -78,7 +96,11 @@ class Server:
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=clean_environment()
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=clean_environment(**self.environment),
             )
         return self
 
@@ -140,6 +162,15 @@ class Server:
 
     def peak_resident_bytes(self) -> int:
         return self._status_kib("VmHWM") * 1024
+
+    def anonymous_bytes(self) -> int:
+        """Resident memory that no file backs: what a busy machine cannot take back."""
+        return self._status_kib("RssAnon") * 1024
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far, all threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _status_kib(self, field: str) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()

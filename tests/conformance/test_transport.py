@@ -5,13 +5,15 @@ import http.client
 import json
 import re
 import socket
+import time
 from urllib.parse import urlsplit
 
 import pytest
+from caller import Caller
 from expect import invalid, ok, refused
-from places import vector
-from server import Server
-from wire import Answer
+from places import Bucket, vector
+from server import ANY_KEY, Server
+from wire import Answer, RawClient
 
 JSON = {"Content-Type": "application/json"}
 LIMIT = 20 * 1024 * 1024
@@ -233,6 +235,38 @@ def test_health_metrics_stats(raw, server, index):
     assert stats.status == 200 and index.name in stats.text.decode() and isinstance(stats.body, dict)
 
 
+def cache_bytes(server):
+    """What `/stats` says of the caches; `/metrics` says the same."""
+    raw = RawClient(server.endpoint)
+    held = raw.send("GET", "/stats").body["caches"]["bytes"]
+    text = raw.send("GET", "/metrics").text.decode()
+    found = re.findall(r'^genai_vectors_cache_bytes\{cache="(\w+)"\} (\d+)$', text, re.MULTILINE)
+    assert {cache: int(value) for cache, value in found} == held
+    return held
+
+
+@pytest.mark.own_server
+def test_cache_bytes(tmp_path):
+    flags = ["--auth", "none", "--status-endpoints", "--fold-entries", "2"]
+    with Server(tmp_path / "data", *flags, "--indexer", "paused") as running:
+        assert cache_bytes(running) == {"wal": 0, "manifest": 0, "shard": 0}
+        index = Bucket(Caller(running.endpoint, ANY_KEY)).index(dimension=1000)
+        index.put(*(vector(f"k{n}", [n] * 1000) for n in range(100)))
+        index.put(vector("last", [0] * 1000))
+        index.list()
+        held = cache_bytes(running)
+        assert held["wal"] > 101 * 4000 and (held["manifest"], held["shard"]) == (0, 0)
+    with Server(tmp_path / "data", *flags) as running:
+        index.bucket.api = Caller(running.endpoint, ANY_KEY)
+        deadline = time.monotonic() + 20
+        while ok(index.call("GetIndex"))["index"]["vectorCount"] < 101:
+            assert time.monotonic() < deadline, "the tail was not folded"
+            time.sleep(0.05)
+        index.list()
+        held = cache_bytes(running)
+        assert held["shard"] > 101 * 4000 and held["manifest"] > 0
+
+
 @pytest.mark.own_server
 def test_each_request_is_one_log_event(raw, server):
     before = server.output().count("S3 Vectors API")
@@ -259,7 +293,5 @@ def test_loopback_hosts_are_welcome(raw, host):
 
 @pytest.mark.own_server
 def test_status_endpoints_can_be_switched(tmp_path):
-    from wire import RawClient
-
     with Server(tmp_path / "data", "--auth", "none", "--status-endpoints") as running:
         assert RawClient(running.endpoint).send("GET", "/metrics").status == 200

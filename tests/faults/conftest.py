@@ -11,8 +11,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "conformance"))
 from caller import Caller
 from server import ANY_KEY, Server
 
-# Only root may mount the small disk that the full-disk cases fill.
-collect_ignore = [] if os.geteuid() == 0 else ["test_full_disk.py"]
+# Only root may mount the small disk that the full-disk cases fill. Continuous integration leaves nothing out: there
+# they fail for a user who may not.
+may_mount = os.geteuid() == 0 or os.environ.get("CI") == "true"
+collect_ignore = [] if may_mount else ["test_full_disk.py"]
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -134,6 +134,55 @@ def test_client_that_never_reads_its_answers(server, index):
         assert server.resident_bytes() < MEMORY_ALLOWANCE
 
 
+def test_unread_answers_stay_within_the_budget(server, index):
+    """Four hundred clients ask for almost five megabytes each and read nothing: refused, or held within the budget."""
+    index.put(*(vector(f"k{n}", [n, 0], {"t": "x" * 1900}) for n in range(2500)))
+    wanted = {"queryVector": {"float32": [0, 0]}, "topK": 10_000, "returnMetadata": True}
+    body = json.dumps(index.by_name | wanted).encode()
+    request = b"POST /QueryVectors HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    before, peak = server.resident_bytes(), 0
+    clients = [connect(server) for _ in range(400)]
+    try:
+        for client in clients:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.sendall(request)
+        deadline = time.monotonic() + 6
+        while time.monotonic() < deadline:
+            peak = max(peak, server.resident_bytes())
+            time.sleep(0.02)
+        held = request_memory(server)
+        assert 0 < held <= 512 * MIB
+        assert peak - before < MEMORY_ALLOWANCE, f"{(peak - before) // MIB} MiB for four hundred answers"
+    finally:
+        for client in clients:
+            client.close()
+    wait_until(lambda: request_memory(server) < MIB)
+
+
+def request_memory(server):
+    """Bytes that requests in flight hold."""
+    return RawClient(server.endpoint).send("GET", "/stats").body["process"]["requestMemoryKiB"] * 1024
+
+
+def test_an_answer_that_nobody_reads_is_given_up(server, index):
+    """Whoever takes no byte for twenty seconds holds neither a connection nor memory any longer."""
+    index.put(*(vector(f"k{n}", [n, 0], {"t": "x" * 1900}) for n in range(2500)))
+    body = json.dumps({**index.by_name, "returnMetadata": True, "returnData": True}).encode()
+    request = b"POST /ListVectors HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    with connect(server) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(request * 20)
+        wait_until(lambda: request_memory(server) > 0)
+        wait_until(lambda: request_memory(server) == 0, seconds=40)
+
+
+def wait_until(is_so, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
 def test_slow_clients_do_not_hold_up_others(server):
     """Two hundred connections drip a header or a body; ordinary calls stay fast."""
     slow = [connect(server) for _ in range(200)]

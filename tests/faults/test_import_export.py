@@ -1,10 +1,13 @@
 """`genai-vectors import` and `export`: every format, resumption, bad records by row, and identical round trips."""
 
+import contextlib
 import json
 import random
+import re
 import struct
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -228,6 +231,28 @@ def test_interrupted_import_resumes_without_doubling(start, caller, tmp_path):
         process.wait()
     tool("import", file, *target, "--create", "--metric", "euclidean", endpoint=api.endpoint)
     assert contents(api, target) == expected(keys, vectors)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "npy"])
+def test_an_import_holds_bounded_memory(api, tmp_path, kind):
+    """A hundred megabytes in one row group: held a part at a time."""
+    vectors = np.random.default_rng(7).standard_normal((100_000, 256), dtype=np.float32)
+    file = tmp_path / f"rows.{kind}"
+    if kind == "npy":
+        np.save(file, vectors)
+    else:
+        write_parquet(file, [f"k{n}" for n in range(len(vectors))], vectors)
+    assert file.stat().st_size > 100_000_000
+    line = [binary(), "import", file, *place(), "--create", "--metric", "euclidean", "--endpoint", api.endpoint]
+    running = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=clean_environment())
+    peak_kib = 0
+    while running.poll() is None:
+        with contextlib.suppress(OSError, AttributeError):  # it has ended
+            status = Path(f"/proc/{running.pid}/status").read_text()
+            peak_kib = max(peak_kib, int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)))
+        time.sleep(0.01)
+    assert running.returncode == 0
+    assert 0 < peak_kib < 80 * 1024, f"{peak_kib} KiB"
 
 
 def test_repeated_import_changes_nothing(api, tmp_path):

@@ -92,11 +92,14 @@ def one_round(server, ids, ledgers, seconds):
 def test_kill_nine(tmp_path, caller):
     began = time.monotonic()
     server = Server(tmp_path / "data", "--auth", "none").start()
+    cache = ("--cache-dir", str(tmp_path / "cache"), "--cache-mib", "2")
     try:
         ids = Bucket(caller(server)).index("ledger", dimension=8).by_name
         ledgers = [Ledger(number) for number in range(CLIENTS)]
         for number in range(ROUNDS):
             one_round(server, ids, ledgers, WRITING_SECONDS * (0.3 + (number % 8) / 8))
+            # Every other life reads through a disk cache that the one before it may have died writing.
+            server.flags = ("--auth", "none", *(cache if number % 2 else ()))
             server.start()
             found = read_everything(server.endpoint, ids)
             complaints = [

@@ -1,5 +1,6 @@
 """The process: start, stop, one server per directory, refusal of unsafe settings, a paused indexer, restarts."""
 
+import json
 import os
 import random
 import resource
@@ -14,6 +15,7 @@ import pytest
 from expect import ok
 from places import Bucket, vector
 from server import Server, ServerDidNotStart, binary, clean_environment
+from signing import Signer
 from wire import RawClient
 
 
@@ -128,28 +130,39 @@ def test_open_to_the_network_without_keys_is_refused(tmp_path):
     assert "exit status" in str(refused.value) and "key" in str(refused.value).lower()
 
 
+def launch(tmp_path, *flags, **environment):
+    """A server with settings from the environment: the process, and what it has written by the time it listens."""
+    log_path = tmp_path / "log"
+    command = [binary(), "api", "--port", "0", "--storage", str(tmp_path / "data"), *flags]
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=clean_environment(**environment))
+    deadline = time.monotonic() + 20
+    while "endpoint:" not in log_path.read_text() and time.monotonic() < deadline:
+        assert process.poll() is None, log_path.read_text()
+        time.sleep(0.02)
+    return process, log_path.read_text()
+
+
 def test_keys_of_the_environment(tmp_path):
     """Elsewhere than on loopback, the usual AWS variables are the one key; unsigned calls get 403."""
-    settings = clean_environment(AWS_ACCESS_KEY_ID="AKIDENV", AWS_SECRET_ACCESS_KEY="secret")
-    log = (tmp_path / "log").open("wb")
-    command = [binary(), "api", "--host", "0.0.0.0", "--port", "0", "--storage", str(tmp_path / "data")]
-    process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=settings)
+    key = {"AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "secret"}
+    process, text = launch(tmp_path, "--host", "0.0.0.0", **key)
     try:
-        deadline = time.monotonic() + 20
-        while "endpoint:" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            time.sleep(0.02)
-        text = (tmp_path / "log").read_text()
         port = text.split("endpoint:")[1].split()[0].rstrip("/").rpartition(":")[2]
-        from signing import Signer
-
         endpoint = f"http://127.0.0.1:{port}"
         assert RawClient(endpoint).call("ListVectorBuckets").status == 403
         ok(RawClient(endpoint, Signer("AKIDENV", "secret")).call("ListVectorBuckets"))
     finally:
         process.kill()
         process.wait()
-        log.close()
+
+
+def test_an_object_store_that_is_not_used_is_said_so(tmp_path):
+    """The older guide's environment names a MinIO; a directory must not silently stand in for it."""
+    process, text = launch(tmp_path, AWS_ENDPOINT_URL="http://localhost:9000")
+    process.kill()
+    process.wait()
+    assert "AWS_ENDPOINT_URL is not used" in text and str(tmp_path / "data") in text
 
 
 @pytest.mark.parametrize(
@@ -165,6 +178,11 @@ def test_keys_of_the_environment(tmp_path):
         ["--collect-floor-age-s", "99999999999"],
         ["--collect-list-age-s", "-1"],
         ["--fold-age-ms", "0"],
+        ["--region", "us east"],
+        ["--region", ""],
+        ["--log-level", "inof"],
+        ["--target-recall", "0"],
+        ["--nprobe", "0"],
     ],
     ids=" ".join,
 )
@@ -274,6 +292,31 @@ def test_a_deleted_index_gives_back_its_disk_and_its_maps(start, caller):
     while (mapped() or stored()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert (mapped(), stored()) == ([], 0)
+
+
+def test_a_damaged_manifest_leaves_the_status_of_other_indexes(start, caller):
+    server = start("--indexer", "on")
+    bucket = Bucket(caller(server))
+    damaged, whole = bucket.index(), bucket.index()
+    for index in (damaged, whole):
+        random_history(index, {}, 20, 1)
+        deadline = time.monotonic() + 60
+        while ok(index.call("GetIndex"))["index"]["vectorCount"] == 0 and time.monotonic() < deadline:
+            time.sleep(0.2)
+    server.kill()
+    uuid = subprocess.run(
+        [binary(), "inspect", bucket.name, damaged.name, "--storage", str(server.storage), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    folder = server.storage / "v1" / json.loads(uuid.stdout)["uuid"] / "manifest"
+    for manifest in folder.iterdir():
+        manifest.write_bytes(manifest.read_bytes()[:-5])
+    server.start()
+    stats = RawClient(server.endpoint).send("GET", "/stats")
+    assert stats.status == 200
+    assert [index["indexName"] for index in stats.body["indexes"]] == [whole.name]
 
 
 def test_an_unwritable_directory_is_refused(tmp_path):

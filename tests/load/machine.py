@@ -1,11 +1,9 @@
-"""What this machine can do: memory-read bandwidth, and the CPU time that a process has used."""
+"""What this machine can do: memory-read bandwidth."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -25,9 +23,3 @@ def memory_read_bytes_per_second(threads: int) -> float:
                 worker.join()
             best = max(best, size * threads / (time.perf_counter() - began))
     return best
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

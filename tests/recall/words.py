@@ -176,7 +176,7 @@ def main() -> int:
     running.add_argument("--rows", type=int, help="only the first so many words")
     running.add_argument("--words", default=",".join(ASKED), help="comma-separated; default: %(default)s")
     running.add_argument("--queries", type=int, default=200, help="sampled queries for recall")
-    running.add_argument("--at-least", type=float, default=1.0, help="the recall below which the exit status is 1")
+    running.add_argument("--at-least", type=float, default=0.98, help="the recall below which the exit status is 1")
     running.add_argument("--no-import", action="store_true", help="the index is already there")
     options = parser.parse_args()
     if options.command == "make":

@@ -47,9 +47,13 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), String> {
         let report = service::inspect::inspect(&ctx, &path, args.verify).await;
         report.map_err(|error| error.message().to_owned())
     })?;
-    let text = if args.json { format!("{report:#}") } else { tables(&report) };
+    let text = if args.json {
+        format!("{report:#}")
+    } else {
+        tables(&report)
+    };
     println!("{text}");
-    let damage = report["damage"].as_array().map_or(0, Vec::len);
+    let damage = at(&report, "/damage").as_array().map_or(0, Vec::len);
     match damage {
         0 => Ok(()),
         damage => Err(format!("{damage} objects of this index are damaged")),
@@ -81,65 +85,89 @@ fn tables(report: &Value) -> String {
     let mut lines = vec![
         format!(
             "{}/{}  {}  dimension {}  {}",
-            text(&report["vectorBucketName"]),
-            text(&report["indexName"]),
-            text(&report["uuid"]),
-            report["dimension"],
-            text(&report["distanceMetric"])
+            text(at(report, "/vectorBucketName")),
+            text(at(report, "/indexName")),
+            text(at(report, "/uuid")),
+            at(report, "/dimension"),
+            text(at(report, "/distanceMetric"))
         ),
         format!(
             "manifest {}: {} live rows, {} dead, {} bytes; tail: {} entries, {} rows, {} KiB",
-            report["manifestVersion"],
-            report["liveRows"],
-            report["deadRows"],
-            report["bytes"],
-            report["tail"]["entries"],
-            report["tail"]["rows"],
-            report["tail"]["kib"]
+            at(report, "/manifestVersion"),
+            at(report, "/liveRows"),
+            at(report, "/deadRows"),
+            at(report, "/bytes"),
+            at(report, "/tail/entries"),
+            at(report, "/tail/rows"),
+            at(report, "/tail/kib")
         ),
     ];
-    if let Some(generation) = report["generation"].as_object() {
-        let rows = generation.get("rowsWhenTrained").unwrap_or(&Value::Null);
-        lines.push(format!("generation {}: trained at {rows} rows", text(&generation["id"])));
+    let generation = at(report, "/generation");
+    if !generation.is_null() {
+        let (id, rows) = (text(at(generation, "/id")), at(generation, "/rowsWhenTrained"));
+        lines.push(format!("generation {id}: trained at {rows} rows"));
     }
     let head = [
-        "shard", "rows", "dead", "bytes/row", "index", "lists", "median", "largest", "recall@10", "nprobe", "depth",
-        "recall@100", "generation",
+        "shard",
+        "rows",
+        "dead",
+        "bytes/row",
+        "index",
+        "lists",
+        "median",
+        "largest",
+        "recall@10",
+        "nprobe",
+        "depth",
+        "recall@100",
+        "generation",
     ];
-    let shards = report["shards"].as_array().map_or(&[] as &[Value], Vec::as_slice);
+    let shards = at(report, "/shards").as_array().map_or(&[] as &[Value], Vec::as_slice);
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(shards.iter().map(shard_row));
     lines.push(aligned(&rows));
-    for damage in report["damage"].as_array().into_iter().flatten() {
+    for damage in at(report, "/damage").as_array().into_iter().flatten() {
         lines.push(format!("DAMAGED {}", text(damage)));
     }
-    if report["verified"] == true && report["damage"].as_array().is_some_and(Vec::is_empty) {
+    if at(report, "/verified") == &Value::Bool(true) && at(report, "/damage").as_array().is_some_and(Vec::is_empty) {
         lines.push("every object was read, every checksum is right".to_owned());
     }
     lines.join("\n")
 }
 
 fn shard_row(shard: &Value) -> Vec<String> {
-    let index = &shard["index"];
-    let bytes = shard["bytesPerRow"].as_f64().map_or("?".to_owned(), |bytes| format!("{bytes:.1}"));
-    let mut row = vec![text(&shard["id"]), text(&shard["rows"]), text(&shard["dead"]), bytes];
+    let index = at(shard, "/index");
+    let bytes = at(shard, "/bytesPerRow")
+        .as_f64()
+        .map_or("?".to_owned(), |bytes| format!("{bytes:.1}"));
+    let mut row = vec![
+        text(at(shard, "/id")),
+        text(at(shard, "/rows")),
+        text(at(shard, "/dead")),
+        bytes,
+    ];
     if index.is_null() {
         row.push("flat".to_owned());
         return row;
     }
-    let chosen = &index["curves"][0]["chosen"];
+    let chosen = at(index, "/curves/0/chosen");
     row.extend([
-        format!("{}x{}", text(&index["code"]["kind"]), index["code"]["m"]),
-        text(&index["nlist"]),
-        text(&index["lists"]["median"]),
-        text(&index["lists"]["largest"]),
-        text(&index["recallAt10"]),
+        format!("{}x{}", text(at(index, "/code/kind")), at(index, "/code/m")),
+        text(at(index, "/nlist")),
+        text(at(index, "/lists/median")),
+        text(at(index, "/lists/largest")),
+        text(at(index, "/recallAt10")),
         text(&chosen["nprobe"]),
         text(&chosen["depth"]),
-        text(&index["recallAt100"]),
-        text(&index["generation"]),
+        text(at(index, "/recallAt100")),
+        text(at(index, "/generation")),
     ]);
     row
+}
+
+/// The member at a JSON pointer; null where there is none.
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 fn text(value: &Value) -> String {
@@ -153,7 +181,13 @@ fn text(value: &Value) -> String {
 /// Columns as wide as their widest cell.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(String::len)
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));

@@ -6,14 +6,18 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `server` | `genai-vectors api`: HTTP in front of the service, status endpoints, shutdown |
+//! | `database` | the database in a directory, opened |
+//! | `quarantine` | the operator's way past a write that cannot be read back |
 //! | `client` | a small signed HTTP client for the tools |
 //! | `import`, `export` | files into an index and back |
 //! | `inspect` | what an index is made of |
 
 mod client;
+mod database;
 mod export;
 mod import;
 mod inspect;
+mod quarantine;
 mod server;
 
 use std::process::ExitCode;
@@ -43,6 +47,8 @@ enum Command {
     Export(Box<export::ExportArgs>),
     /// Show what an index is made of: shards, lists, measured recall, sizes.
     Inspect(Box<inspect::InspectArgs>),
+    /// Give up a write that cannot be read back, so that its index answers again; the server must be stopped.
+    Quarantine(quarantine::QuarantineArgs),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +57,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(*args).map_err(|error| error.to_string()),
         Command::Export(args) => export::run(*args).map_err(|error| error.to_string()),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Quarantine(args) => quarantine::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

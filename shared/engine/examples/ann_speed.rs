@@ -1,14 +1,22 @@
 //! How long the engine itself takes, to be compared with peers that read the same files: builds one IVF-PQ shard from
 //! a `.npy` file of f32 rows, measures single-thread search latency and recall, and prints one JSON object.
 //!
-//! `cargo run --release -p genai-vectors-engine --features ivfpq --example ann_speed -- ROWS.npy QUERIES.npy [cosine|euclidean] [k] [target]`
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::disallowed_methods, missing_docs)]
+//! `cargo run --release -p genai-vectors-engine --features ivfpq --example ann_speed -- ROWS.npy QUERIES.npy [cosine|euclidean] [k] [target] [pq4|pq4r|pq8]`
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 use std::time::Instant;
 
+use format::{EncodedShard, IvfCodeKind};
 use genai_vectors_engine::ivf::{IvfConfig, SearchTuning, TrainedGeneration};
-use genai_vectors_engine::{IvfBuild, MergeSource, Pool, SearchRequest, Shard, ShardBuilder, ShardBytes, ShardView, merge_ivf, search};
-use format::EncodedShard;
+use genai_vectors_engine::{
+    IvfBuild, MergeSource, Pool, SearchRequest, Shard, ShardBuilder, ShardBytes, ShardView, merge_ivf, search,
+};
 use model::{Dimension, DistanceMetric, Encryption, IndexConfig, ShardId, TrainId, Ulid};
 use roaring::RoaringBitmap;
 
@@ -26,7 +34,9 @@ impl Matrix {
         assert!(text.contains("'<f4'"), "{text}");
         let shape = text.split("'shape': (").nth(1).unwrap().split(')').next().unwrap();
         let width = shape.split(',').nth(1).unwrap().trim().parse().unwrap();
-        let values = bytes[10 + header..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let values = bytes[10 + header..]
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         Self {
             width,
             values: values.collect(),
@@ -91,7 +101,15 @@ fn main() {
         dead: &none,
     }];
 
-    let ivf = IvfConfig::default();
+    let code = match arguments.get(5).map(String::as_str) {
+        Some("pq4r") => IvfCodeKind::Pq4r,
+        Some("pq8") => IvfCodeKind::Pq8,
+        _ => IvfCodeKind::Pq4,
+    };
+    let ivf = IvfConfig {
+        code,
+        ..IvfConfig::default()
+    };
     let (start, cpu) = (Instant::now(), cpu_seconds());
     let id = TrainId(Ulid::from_parts(1, 7));
     let generation = pool

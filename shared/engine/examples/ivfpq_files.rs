@@ -1,5 +1,10 @@
-//! Writes generations and indexes of every kind, queries, and the rows that this engine finds, for `tests/stock_faiss.py`
-//! to open with the faiss-cpu package: `cargo run --release --features ivfpq --example ivfpq_files -- FOLDER`.
+//! Writes generations and indexes of every kind, queries, and the rows that this engine finds, for
+//! `tests/stock_faiss.py` to open with the faiss-cpu package.
+//!
+//!     cargo run --release -p genai-vectors-engine --features ivfpq --example ivfpq_files FOLDER
+
+// Numbers are made up here: nothing is out of bounds.
+#![allow(clippy::indexing_slicing)]
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -24,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for (dimension, code, code_name) in [
             (64, Code::Pq4 { m: 16 }, "pq4"),
             (35, Code::Pq4 { m: 7 }, "pq4-odd"),
+            (64, Code::Pq4Residual { m: 16 }, "pq4r"),
             (64, Code::Pq8 { m: 16 }, "pq8"),
         ] {
             let name = format!("{metric_name}-{code_name}");

@@ -69,7 +69,7 @@ fn measure(pool: &Pool, shard: &Shard, query: &[f32], bytes: f64, rounds: u32) {
                     after: None,
                     filter: None,
                     reach: k,
-                    tuning: engine::SearchTuning::default(),
+                    tuning: genai_vectors_engine::SearchTuning::default(),
                 };
                 times.push(time(pool, || {
                     search(&request, &views, &[], pool).expect("a search").hits.len()

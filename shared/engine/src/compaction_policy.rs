@@ -5,8 +5,8 @@
 //! log4(rows) times, and at most `fan_in - 1` shards stay per tier, plus the full ones. A shard with too many dead rows is
 //! rewritten alone: it costs at most three live rows for each dead one that made it due.
 //!
-//! Flat shards are scanned whole by every query, so they are merged into a shard with an index as soon as their live
-//! rows together reach [`PolicyConfig::flat_threshold`]. Once nothing has been written for a while (*settled*), shards
+//! Flat shards are scanned whole by every query, so they are merged into a shard with an index when their live rows
+//! together reach [`PolicyConfig::flat_threshold`]; while the index is being loaded, a few times as many. Once nothing has been written for a while (*settled*), shards
 //! are merged further, as long as no row is rewritten for the sake of less than a quarter of its shard's rows: fewer
 //! shards answer faster.
 //!
@@ -24,6 +24,8 @@ pub const TIER_RATIO: u64 = 4;
 /// The lowest tier holds shards of fewer live rows than this.
 pub const LOWEST_TIER_ROWS: u64 = 256;
 
+/// Flat shards of this many bytes get an index at once: scanning them takes milliseconds.
+pub const BUSY_BYTES: u64 = 128 << 20;
 /// Flat shards of fewer live rows than this share of [`PolicyConfig::flat_threshold`] are absorbed by folds, larger
 /// ones get an index.
 const ABSORBED_SHARE: u64 = 8;
@@ -65,8 +67,10 @@ impl ShardStat {
 /// The policy's numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PolicyConfig {
-    /// Flat shards are merged when they have this many live rows together.
+    /// Flat shards are merged when they have this many live rows together and the index has settled ...
     pub flat_threshold: u64,
+    /// ... or this many times as many, or [`BUSY_BYTES`]: a load in progress is not indexed in small pieces.
+    pub busy_factor: u64,
     /// A tier with this many shards is merged (at least 2).
     pub fan_in: usize,
     /// At most this many shards go into one merge.
@@ -87,6 +91,7 @@ impl Default for PolicyConfig {
     fn default() -> Self {
         Self {
             flat_threshold: 20_000,
+            busy_factor: 4,
             fan_in: 4,
             max_inputs: 10,
             dead_fraction: 0.25,
@@ -108,7 +113,7 @@ pub struct Compaction {
 /// The next compaction, if one is due. Plan again after it: one merge may make another due. `settled`: nothing has
 /// been written for a while.
 pub fn plan(shards: &[ShardStat], config: &PolicyConfig, settled: bool) -> Option<Compaction> {
-    let inputs = flat_shards(shards, config)
+    let inputs = flat_shards(shards, config, settled)
         .or_else(|| full_tier(shards, config))
         .or_else(|| too_dead(shards, config))
         .or_else(|| settled.then(|| small_beside(shards, config)).flatten());
@@ -116,7 +121,7 @@ pub fn plan(shards: &[ShardStat], config: &PolicyConfig, settled: bool) -> Optio
 }
 
 /// Flat shards that together are large enough for an index; the largest first when they do not all fit.
-fn flat_shards(shards: &[ShardStat], config: &PolicyConfig) -> Option<Vec<ShardId>> {
+fn flat_shards(shards: &[ShardStat], config: &PolicyConfig, settled: bool) -> Option<Vec<ShardId>> {
     let waits = |shard: &&ShardStat| shard.is_flat && shard.live() >= config.flat_threshold / ABSORBED_SHARE;
     let mut flat: Vec<&ShardStat> = shards.iter().filter(waits).collect();
     flat.sort_by_key(|shard| (std::cmp::Reverse(shard.live()), shard.id));
@@ -128,7 +133,10 @@ fn flat_shards(shards: &[ShardStat], config: &PolicyConfig) -> Option<Vec<ShardI
     );
     let is_chosen = |shard: &&&ShardStat| chosen.contains(&shard.id);
     let live: u64 = flat.iter().filter(is_chosen).map(|shard| shard.live()).sum();
-    (!chosen.is_empty() && live >= config.flat_threshold).then_some(chosen)
+    let bytes: u64 = flat.iter().filter(is_chosen).map(|shard| shard.live_bytes()).sum();
+    let is_worth_it = live >= config.flat_threshold;
+    let is_pressing = live >= config.flat_threshold.saturating_mul(config.busy_factor) || bytes >= BUSY_BYTES;
+    (!chosen.is_empty() && is_worth_it && (settled || is_pressing)).then_some(chosen)
 }
 
 /// The lowest tier that is full, its smallest shards first.
@@ -150,7 +158,10 @@ fn full_tier(shards: &[ShardStat], config: &PolicyConfig) -> Option<Vec<ShardId>
 /// The shard with the most dead rows, if they are too many.
 fn too_dead(shards: &[ShardStat], config: &PolicyConfig) -> Option<Vec<ShardId>> {
     let too_dead = |shard: &&ShardStat| shard.dead as f64 > shard.rows as f64 * config.dead_fraction;
-    let most_dead = shards.iter().filter(too_dead).max_by_key(|shard| (shard.dead, shard.id));
+    let most_dead = shards
+        .iter()
+        .filter(too_dead)
+        .max_by_key(|shard| (shard.dead, shard.id));
     most_dead.map(|shard| vec![shard.id])
 }
 

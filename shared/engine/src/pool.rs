@@ -43,6 +43,7 @@ pub struct Pool {
     running: Arc<Semaphore>,
     waiting: AtomicUsize,
     max_waiting: usize,
+    in_place: bool,
 }
 
 impl Pool {
@@ -73,7 +74,18 @@ impl Pool {
             running: Arc::new(Semaphore::new(threads)),
             waiting: AtomicUsize::new(0),
             max_waiting,
+            in_place: false,
         })
+    }
+
+    /// A pool of one thread whose callers block until their job is done, instead of letting other tasks run: for
+    /// simulations, which must repeat exactly.
+    ///
+    /// # Errors
+    /// When the system refuses the thread.
+    pub fn in_place() -> Result<Self, PoolError> {
+        let pool = Self::new(1)?;
+        Ok(Self { in_place: true, ..pool })
     }
 
     /// How many threads the pool has.
@@ -120,6 +132,10 @@ impl Pool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        if self.in_place {
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.threads.install(job)));
+            return outcome.map_err(|payload| panicked(payload.as_ref()));
+        }
         let permit = {
             let _ticket = ticket;
             Arc::clone(&self.running)
@@ -208,6 +224,21 @@ mod tests {
             assert_eq!(pool.run(|| 1).await, Ok(1), "the pool survives a panic");
         });
         assert_eq!(pool.waiting(), 0);
+    }
+
+    #[test]
+    fn in_place_a_job_is_done_before_anybody_else_runs() {
+        let pool = Arc::new(Pool::in_place().unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let meanwhile = tokio::spawn(async { panic!("must never run") });
+            assert_eq!(pool.run(|| 6 * 7).await, Ok(42));
+            let panic = pool.run(|| -> u32 { panic!("row {}", 7) }).await;
+            assert!(matches!(panic, Err(PoolError::Panicked { .. })));
+            meanwhile.abort();
+            let ended: Result<(), _> = meanwhile.await;
+            assert!(ended.unwrap_err().is_cancelled());
+        });
     }
 
     #[test]

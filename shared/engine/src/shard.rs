@@ -109,7 +109,7 @@ impl Shard {
         let dimension = head.dimension as usize;
         let expected = crate::ivfpq::Expected {
             dimension,
-            metric: crate::ivf::train::metric(head.metric),
+            metric: crate::ivf::train::METRIC,
             nlist: head.nlist(),
             rows: self.head.rows,
         };

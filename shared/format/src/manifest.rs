@@ -170,11 +170,15 @@ pub struct TrainRef {
     /// CRC32C of all its bytes.
     pub crc32c: u32,
     /// Live rows of the index when it was trained.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub rows: u64,
     /// Euclidean: FAISS sees each value times two to this power; else 0.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub exponent: i32,
+}
+
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// The manifest.
@@ -297,7 +301,10 @@ impl Manifest {
                 return wrong(format!("shard {} is listed twice", shard.id));
             }
             if shard.ivf.is_some() != shard.files.index.is_some() {
-                return wrong(format!("shard {} has index.faiss without its summary, or the reverse", shard.id));
+                return wrong(format!(
+                    "shard {} has index.faiss without its summary, or the reverse",
+                    shard.id
+                ));
             }
         }
         for (shard, dead) in &self.dead {

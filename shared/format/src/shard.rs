@@ -15,9 +15,7 @@ mod tests;
 
 pub use attributes::Attributes;
 pub use encode::{EncodedIvf, EncodedShard, ShardRow, encode_shard};
-pub use head::{
-    IvfCode, IvfCodeKind, IvfHead, MetadataPages, RecallCurve, RecallPoint, ShardHead, VectorPages,
-};
+pub use head::{IvfCode, IvfCodeKind, IvfHead, MetadataPages, RecallCurve, RecallPoint, ShardHead, VectorPages};
 pub use key_filter::key_hash;
 pub use key_index::{KeyIndex, KeyRange};
 pub use keys::KeysFile;

@@ -21,7 +21,9 @@ type Decode = fn(Bytes) -> Result<(), FormatError>;
 const SEALED: [(&str, FileKind, Decode); 13] = [
     ("wal.arrow", FileKind::Wal, |bytes| WalObject::decode(bytes).map(drop)),
     ("head.json", FileKind::Head, |bytes| ShardHead::decode(&bytes).map(drop)),
-    ("head-ivf.json", FileKind::Head, |bytes| ShardHead::decode(&bytes).map(drop)),
+    ("head-ivf.json", FileKind::Head, |bytes| {
+        ShardHead::decode(&bytes).map(drop)
+    }),
     ("manifest-ivf.json", FileKind::Manifest, |bytes| {
         Manifest::decode(&bytes).map(drop)
     }),
@@ -168,7 +170,10 @@ fn the_documents_are_read() {
         Manifest::decode(&golden("manifest-ivf.json")).unwrap(),
         fixture::ivf_manifest()
     );
-    assert_eq!(ShardHead::decode(&golden("head-ivf.json")).unwrap(), fixture::ivf_head());
+    assert_eq!(
+        ShardHead::decode(&golden("head-ivf.json")).unwrap(),
+        fixture::ivf_head()
+    );
     assert_eq!(decode_dead(&golden("dead.roaring")).unwrap(), fixture::dead());
     let record = golden("record.json");
     assert_eq!(

@@ -75,7 +75,12 @@ fn generation_json(train: &TrainRef) -> Value {
 
 async fn head(ctx: &Context, record: &IndexRecord, entry: &ShardEntry) -> Result<ShardHead, String> {
     let name = paths::shard_file(record.uuid, entry.id, ShardFile::Head);
-    let bytes = ctx.ports.objects.get(&name).await.map_err(|error| format!("{name}: {error}"))?;
+    let bytes = ctx
+        .ports
+        .objects
+        .get(&name)
+        .await
+        .map_err(|error| format!("{name}: {error}"))?;
     let checked = format::verify(FileKind::Head, &entry.files.head, &bytes).and_then(|()| ShardHead::decode(&bytes));
     checked.map_err(|error| format!("{name}: {error}"))
 }

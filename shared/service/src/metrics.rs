@@ -79,7 +79,11 @@ pub struct PlanMetrics {
 impl PlanMetrics {
     /// Counts one query.
     pub fn note(&self, plan: &engine::PlanSummary) {
-        let queries = if plan.indexed_shards > 0 { &self.indexed } else { &self.exact };
+        let queries = if plan.indexed_shards > 0 {
+            &self.indexed
+        } else {
+            &self.exact
+        };
         queries.add(1);
         self.lists.add(plan.lists as u64);
         self.candidates.add(plan.candidates);

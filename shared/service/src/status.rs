@@ -18,16 +18,21 @@ pub struct IndexStatus {
     pub bytes: u64,
     /// Shards of its manifest.
     pub shards: u64,
+    /// Rows of its shards with an index.
+    pub indexed: u64,
+    /// Recall@10 and recall@100 that were measured when these were built.
+    pub recall: Option<[f64; 2]>,
     /// Entries of its tail.
     pub tail_entries: u64,
     /// Milliseconds since the oldest entry of the tail was made; 0 without a tail.
     pub tail_age_ms: u64,
 }
 
-/// Every index of every bucket. An index deleted meanwhile is left out.
+/// Every index of every bucket. An index deleted meanwhile is left out, and so is one whose manifest cannot be read; the
+/// log names it.
 ///
 /// # Errors
-/// The error that the client sees when the catalog or a manifest cannot be read.
+/// The error that the client sees when the catalog cannot be read.
 pub async fn indexes(ctx: &Context) -> Result<Vec<IndexStatus>, ApiError> {
     let all = ctx
         .ports
@@ -46,12 +51,17 @@ pub async fn indexes(ctx: &Context) -> Result<Vec<IndexStatus>, ApiError> {
                     unindexed: size.unindexed,
                     bytes: size.bytes,
                     shards: size.shards,
+                    indexed: size.indexed,
+                    recall: size.recall,
                     tail_entries: record.wal.len() as u64,
                     tail_age_ms: oldest_ms.map_or(0, |ms| ctx.now_ms().saturating_sub(ms)),
                 });
             }
             Err(ApiError::NotFound { .. }) => {}
-            Err(error) => return Err(error),
+            // One damaged index must not hide all the others.
+            Err(error) => {
+                tracing::error!(%error, bucket = %path.bucket, index = %path.index, "an index has no status");
+            }
         }
     }
     Ok(statuses)

@@ -232,6 +232,10 @@ fn the_scenarios_reach_every_kind_of_object() {
         assert!(happens(&calls, "put", part), "put {part}");
         assert!(happens(&calls, "delete", part), "delete {part}");
     }
+    for part in ["/train/", "/index.faiss"] {
+        assert!(happens(&calls, "put", part), "put {part}");
+        assert!(happens(&calls, "delete", part), "delete {part}");
+    }
     assert!(happens(&calls, "put", "/tombstone/"));
     assert!(happens(&wide, "put", "/dead/") && happens(&wide, "delete", "/dead/"));
 }

@@ -19,8 +19,12 @@ use genai_vectors_service::indexing::{collect, compact, fold};
 use model::Operation;
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, RngSeed, TestRunner};
+use rstest::rstest;
 use serde_json::{Value, json};
+use storage::MemoryStore;
+use storage::layers::disk_cache::DiskCacheConfig;
 use support::{World, path};
+use tempfile::TempDir;
 
 const INDEX: &str = "model";
 const DIMENSION: usize = 4;
@@ -369,16 +373,30 @@ async fn index(world: &World, step: &IndexerStep) {
     }
 }
 
-/// Shards stay small here, so that folds leave several of them and compactions find work.
-fn config() -> Config {
+/// Shards stay small here, so that folds leave several of them and compactions find work. `indexed`: from a few rows on
+/// compactions make shards with an index, and queries ask it for all it has, so that answers stay exact.
+fn config(indexed: bool) -> Config {
     let mut config = Config::default();
     config.compaction.fan_in = 2;
     config.compaction.absorb_free_bytes = 0;
+    if indexed {
+        config.compaction.flat_threshold = 8;
+        config.compaction.busy_factor = 1;
+        config.search.nprobe = Some(u32::MAX);
+        config.search.rerank_depth = Some(10_000);
+    }
     config
 }
 
-async fn run(steps: &[Step]) -> Result<(), TestCaseError> {
-    let mut world = World::new(config()).await;
+/// Half of the runs read through a disk cache, which holds a few shards and survives restarts.
+fn disk_cache(steps: &[Step], folder: &TempDir) -> Option<DiskCacheConfig> {
+    let config = DiskCacheConfig::new(folder.path(), 128 * 1024);
+    steps.len().is_multiple_of(2).then_some(config)
+}
+
+async fn run(steps: &[Step], indexed: bool) -> Result<(), TestCaseError> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::behind(disk_cache(steps, &folder), MemoryStore::new(), config(indexed)).await;
     world.create_index(INDEX, DIMENSION, "euclidean", &[]).await;
     let mut reference = Reference::default();
     for (at, step) in steps.iter().enumerate() {
@@ -396,8 +414,10 @@ async fn run(steps: &[Step]) -> Result<(), TestCaseError> {
     query(&world, &reference, &[0; DIMENSION], 1000, &Filtering::None).await
 }
 
-#[test]
-fn any_sequence_of_operations_answers_as_a_map_would() {
+#[rstest]
+#[case::flat_shards(false)]
+#[case::shards_with_an_index(true)]
+fn any_sequence_of_operations_answers_as_a_map_would(#[case] indexed: bool) {
     let mut config = ProptestConfig {
         cases: RUNS,
         max_shrink_time: 120_000,
@@ -415,7 +435,7 @@ fn any_sequence_of_operations_answers_as_a_map_would() {
         .build()
         .unwrap();
     let steps = prop::collection::vec(step(), STEPS..STEPS + 100);
-    let outcome = TestRunner::new(config).run(&steps, |steps| runtime.block_on(run(&steps)));
+    let outcome = TestRunner::new(config).run(&steps, |steps| runtime.block_on(run(&steps, indexed)));
     if let Err(error) = outcome {
         panic!("{error}");
     }

@@ -135,4 +135,35 @@ impl StoreError {
     pub const fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict { .. })
     }
+
+    /// The same failure for another caller who waited for the same call; its causes become text.
+    pub(crate) fn share(&self) -> Self {
+        let text = |source: &Option<Cause>| source.as_deref().map(|cause| Cause::from(chain(cause)));
+        match self {
+            Self::NotFound { name } => Self::not_found(name),
+            Self::Conflict { name } => Self::conflict(name),
+            Self::Full { what } => Self::full(what),
+            Self::Throttled { what } => Self::throttled(what),
+            Self::Unknown { what, source } => Self::Unknown {
+                what: what.clone(),
+                source: text(source),
+            },
+            Self::Corrupt { name, reason } => Self::corrupt(name, reason),
+            Self::Other { what, source } => Self::Other {
+                what: what.clone(),
+                source: text(source),
+            },
+        }
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &(dyn Error + Send + Sync)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

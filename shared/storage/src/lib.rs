@@ -13,7 +13,7 @@
 //! | [`cas`] | a catalog of compare-and-swap documents over any object store |
 //! | [`local`] | objects in a directory, the doorbell inside one process |
 //! | [`memory`] | objects in memory, for tests |
-//! | [`layers`] | wrappers: fault injection, metering |
+//! | [`layers`] | wrappers: a bounded disk cache, metering, fault injection, a fixed delay |
 //! | `conformance` | the suite that every adapter must pass (feature `conformance`) |
 
 pub mod cas;
@@ -24,6 +24,7 @@ pub mod conformance;
 pub mod doorbell;
 pub mod error;
 mod etag;
+mod file_bytes;
 pub mod layers;
 pub mod local;
 mod locks;

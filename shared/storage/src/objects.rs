@@ -64,4 +64,11 @@ pub trait ObjectStore: Send + Sync + Debug {
     /// Replaces this version of a document; [`StoreError::Conflict`] or [`StoreError::NotFound`] when the document
     /// is another one by now.
     async fn replace(&self, name: &ObjectName, bytes: Bytes, expected: &ETag) -> Result<ETag, StoreError>;
+
+    /// The caller found that these objects' bytes are not what a manifest says: copies of them that are kept on the
+    /// way to the store are dropped. Whether there were any, so that asking again may give other bytes. A layer that
+    /// wraps another store passes this on.
+    async fn invalidate(&self, _names: &[ObjectName]) -> bool {
+        false
+    }
 }

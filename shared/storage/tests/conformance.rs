@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use genai_vectors_storage as storage;
 use model::{Ids, OsRandom, SystemClock};
+use storage::layers::disk_cache::{DiskCache, DiskCacheConfig};
 use storage::layers::faults::{FaultCatalog, FaultPlan, FaultStore};
 use storage::layers::metering::{Meter, MeteredStore};
 use storage::local::Directory;
-use storage::{CasCatalog, Catalog, MemoryStore, ObjectStore, conformance};
+use storage::{CasCatalog, Catalog, MemoryStore, ObjectName, ObjectStore, conformance};
 
 fn ids() -> Ids {
     Ids::new(Arc::new(SystemClock::new()), Arc::new(OsRandom::new()))
@@ -76,4 +77,39 @@ async fn wrapped_catalog() {
         }
     })
     .await;
+}
+
+/// Every object of the suite but the documents, which change.
+fn immutable(name: &ObjectName) -> bool {
+    let documents = ["document.json", "race.json", "counter"];
+    !documents.iter().any(|document| name.as_str().ends_with(document))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn cached_objects() {
+    const MIB: u64 = 1024 * 1024;
+    let folder = tempfile::tempdir().unwrap();
+    let unusable = folder.path().join("file");
+    std::fs::write(&unusable, "not a directory").unwrap();
+    let roomy = DiskCacheConfig::new(folder.path().join("roomy"), 1024 * MIB);
+    let keeps = immutable;
+    for config in [
+        roomy.clone(),
+        DiskCacheConfig { keeps, ..roomy },
+        DiskCacheConfig {
+            keeps,
+            ..DiskCacheConfig::new(folder.path().join("small"), MIB / 8)
+        },
+        DiskCacheConfig {
+            keeps,
+            ..DiskCacheConfig::new(folder.path().join("none"), 0)
+        },
+        DiskCacheConfig {
+            keeps,
+            ..DiskCacheConfig::new(unusable.join("cache"), MIB)
+        },
+    ] {
+        let store = Arc::new(MemoryStore::with_yields());
+        check_objects(Arc::new(DiskCache::open(store, config).await)).await;
+    }
 }

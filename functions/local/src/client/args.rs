@@ -1,5 +1,7 @@
 //! Flags and environment that every tool shares: where the server is, who calls, which index is meant.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use model::{BucketName, IndexName};
 use reqwest::Url;
@@ -11,9 +13,13 @@ use super::sign::SecretKey;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct ClientArgs {
-    /// The server, with its path prefix if it has one.
+    /// The server, http:// or https://, with its path prefix if it has one.
     #[arg(long, env = "GENAI_VECTORS_ENDPOINT", default_value = "http://127.0.0.1:8080")]
     pub(crate) endpoint: String,
+    /// PEM file with the certificate authorities to trust for https, instead of this machine's (which SSL_CERT_FILE
+    /// replaces as well).
+    #[arg(long, env = "AWS_CA_BUNDLE")]
+    pub(crate) ca_bundle: Option<PathBuf>,
     /// Region in signatures.
     #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
     pub(crate) region: String,
@@ -47,9 +53,8 @@ impl ClientArgs {
         let refused = |reason: &str| ClientError::endpoint(&self.endpoint, reason);
         let url = Url::parse(&self.endpoint).map_err(|error| refused(&error.to_string()))?;
         match url.scheme() {
-            "http" => Ok(url),
-            "https" => Err(refused("TLS is not supported yet; use http://")),
-            _ => Err(refused("must begin with http://")),
+            "http" | "https" => Ok(url),
+            _ => Err(refused("must begin with http:// or https://")),
         }
     }
 

@@ -11,6 +11,9 @@ pub(crate) enum ClientError {
     /// The endpoint is not one.
     #[error("--endpoint {endpoint}: {reason}")]
     Endpoint { endpoint: String, reason: String },
+    /// The authorities to trust cannot be read.
+    #[error("--ca-bundle {file}: {reason}")]
+    CaBundle { file: String, reason: String },
     /// Half of a key is no key.
     #[error("an access key id and a secret access key are needed together (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)")]
     HalfKey,

@@ -1,10 +1,11 @@
-//! A small client of the API for the tools: JSON over HTTP with keep-alive, signed when there are keys, patient with a
+//! A small client of the API for the tools: JSON over HTTP(S) with keep-alive, signed when there are keys, patient with a
 //! server that is busy or restarting.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | `args` | flags and environment that every tool shares |
 //! | `sign` | AWS Signature Version 4, the client's side |
+//! | `tls` | whom an https endpoint's certificate must come from |
 //! | `retry` | what is worth another attempt, and when |
 //! | `error` | what can go wrong, as a person wants to read it |
 //! | `index` | the few operations on buckets and indexes that the tools need |
@@ -18,6 +19,7 @@ mod sign;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::time::Duration;
 
@@ -51,12 +53,13 @@ impl Client {
     pub(crate) fn new(args: &ClientArgs) -> Result<Self, ClientError> {
         let endpoint = args.endpoint()?;
         let host = host(&endpoint).ok_or_else(|| ClientError::endpoint(&args.endpoint, "has no host"))?;
-        let http = reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .timeout(Duration::from_secs(args.timeout_s))
             .connect_timeout(Duration::from_secs(5))
-            .redirect(reqwest::redirect::Policy::none())
+            .redirect(reqwest::redirect::Policy::none());
+        let http = tls::trust(builder, &endpoint, args)?
             .build()
-            .map_err(|error| ClientError::endpoint(&args.endpoint, &error::chain(&error)))?;
+            .map_err(|error| tls::explain(&error, args))?;
         let signer = args
             .keys()?
             .map(|(id, secret)| Signer::new(id, secret, args.region.clone()));

@@ -194,8 +194,17 @@ async fn creating_what_somebody_else_created() {
 fn flags_that_cannot_work() {
     for (endpoint, flags, reason) in [
         ("127.0.0.1:8080", &[][..], "--endpoint 127.0.0.1:8080: "),
-        ("https://localhost", &[], "TLS is not supported yet"),
-        ("ftp://localhost", &[], "must begin with http://"),
+        ("ftp://localhost", &[], "must begin with http:// or https://"),
+        (
+            "https://localhost",
+            &["--ca-bundle", "/no/such/file"],
+            "--ca-bundle /no/such/file: ",
+        ),
+        (
+            "https://localhost",
+            &["--ca-bundle", "/dev/null"],
+            "no certificate in it",
+        ),
         (
             "http://localhost",
             &["--access-key-id", "AKID", "--secret-access-key", ""],

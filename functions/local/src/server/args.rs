@@ -40,7 +40,7 @@ pub(crate) struct ApiArgs {
     #[arg(long, env = "GENAI_VECTORS_INDEXER", value_enum, default_value_t = IndexerMode::On)]
     pub(crate) indexer: IndexerMode,
     /// Region in ARNs and in signatures.
-    #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
+    #[arg(long, env = "AWS_REGION", default_value = "us-east-1", value_parser = region)]
     pub(crate) region: String,
     /// Account in ARNs.
     #[arg(long, env = "GENAI_VECTORS_ACCOUNT", default_value = "123456789012", value_parser = account)]
@@ -59,9 +59,26 @@ pub(crate) struct ApiArgs {
     #[arg(long, env = "GENAI_VECTORS_REQUEST_MEMORY_MIB", default_value_t = 512)]
     pub(crate) request_memory_mib: u32,
     #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
     pub(crate) indexing: IndexingArgs,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+}
+
+/// The disk cache in front of the storage; a directory needs none, since its files are mapped as they are.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Disk cache")]
+pub(crate) struct CacheArgs {
+    /// Directory that keeps copies of shard files, checked and bounded; without it there is no disk cache.
+    #[arg(long, env = "GENAI_VECTORS_CACHE_DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// MiB that the disk cache may take; what was used longest ago goes first.
+    #[arg(long, env = "GENAI_VECTORS_CACHE_MIB", default_value_t = 10_240)]
+    pub(crate) cache_mib: u64,
+    /// Milliseconds added to every call of the storage, for measuring what a network does.
+    #[arg(long, default_value_t = 0, hide = true)]
+    pub(crate) object_delay_ms: u64,
 }
 
 /// Tuning of the indexer; the defaults suit most.
@@ -121,6 +138,15 @@ fn account(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("an account is 12 digits".to_owned())
+}
+
+/// A region: ARNs and signatures carry it, so a word of another form would fit neither.
+fn region(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !text.is_empty() && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err("a region is lower-case letters, digits and hyphens".to_owned())
 }
 
 impl ApiArgs {

@@ -49,10 +49,10 @@ impl MemoryBudget {
         Share::empty(&self.arriving)
     }
 
-    /// Waits for what working on a body may hold.
-    pub(crate) async fn work(&self, body_bytes: usize, commas: usize) -> Result<Share, ApiError> {
+    /// Waits for the memory of work that may hold so many `bytes`.
+    pub(crate) async fn work(&self, bytes: usize) -> Result<Share, ApiError> {
         let mut share = Share::empty(&self.working);
-        share.grow_to(weight(body_bytes, commas)).await?;
+        share.grow_to(bytes).await?;
         Ok(share)
     }
 
@@ -75,11 +75,14 @@ impl MemoryBudget {
     }
 }
 
-/// What working on a body may hold at most, in bytes.
-pub(crate) fn weight(body_bytes: usize, commas: usize) -> usize {
+/// What working on a body may hold at most, with the largest answer that there may be, in bytes.
+pub(crate) fn weight(body_bytes: usize, commas: usize, answer_bytes: usize) -> usize {
     let body = body_bytes.saturating_mul(BYTES_PER_BODY_BYTE);
     let numbers = commas.saturating_mul(BYTES_PER_COMMA);
-    BASE_BYTES.saturating_add(body).saturating_add(numbers)
+    BASE_BYTES
+        .saturating_add(body)
+        .saturating_add(numbers)
+        .saturating_add(answer_bytes)
 }
 
 struct Answer {
@@ -210,12 +213,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_full_pot_refuses_and_recovers() {
         let budget = MemoryBudget::new(64);
-        let first = budget.work(12 * MIB, 0).await.unwrap();
-        let refused = budget.work(10 * MIB, 0).await.unwrap_err();
+        let first = budget.work(weight(12 * MIB, 0, 0)).await.unwrap();
+        let refused = budget.work(weight(10 * MIB, 0, 0)).await.unwrap_err();
         assert_eq!(refused.status(), 503);
         drop(first);
-        assert!(budget.work(10 * MIB, 0).await.is_ok());
-        assert!(budget.work(500 * MIB, 0).await.is_ok(), "the largest one, alone");
+        assert!(budget.work(weight(10 * MIB, 0, 0)).await.is_ok());
+        assert!(budget.work(weight(500 * MIB, 0, 0)).await.is_ok(), "the largest one, alone");
         assert_eq!(budget.used_kib(), 0);
     }
 
@@ -226,7 +229,7 @@ mod tests {
         arrival.grow_to(16 * MIB).await.unwrap();
         let answer = budget.answer(vec![0; 16 * MIB]).unwrap();
         assert_eq!(budget.used_kib(), 32 * 1024);
-        let work = budget.work(1000, 10).await.unwrap();
+        let work = budget.work(weight(1000, 10, 0)).await.unwrap();
         assert_eq!(budget.answer(vec![0; MIB]).unwrap_err().status(), 503, "at once");
         assert!(budget.answer(vec![0; FREE_BYTES]).is_ok(), "small ones always");
         let part = answer.slice(10..20);

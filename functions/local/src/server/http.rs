@@ -14,6 +14,7 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use model::{ApiError, Operation};
 use service::{Input, Service};
+use storage::layers::disk_cache::DiskCache;
 use wire::{Caller, KeyRing, Route, SignedRequest};
 
 use super::body::{self, Received};
@@ -35,6 +36,7 @@ pub(crate) struct Server {
     pub(crate) status_endpoints: bool,
     pub(crate) budget: MemoryBudget,
     pub(crate) metrics: RequestMetrics,
+    pub(crate) disk_cache: Option<DiskCache>,
 }
 
 /// What the log event and the metrics say of a request.
@@ -114,7 +116,9 @@ impl Server {
         let received = body::read(incoming, content_length(&parts.headers), &self.budget).await?;
         seen.received = received.bytes.len();
         let caller = self.authenticate(&parts, &received.bytes).await?;
-        let (body, share) = self.let_in(&parts.headers, received).await?;
+        let (body, share) = self
+            .let_in(&parts.headers, received, self.largest_answer(operation))
+            .await?;
         let now_ms = self.service.context().now_ms();
         let input = Input {
             body,
@@ -130,6 +134,17 @@ impl Server {
         let answer = self.budget.answer(answer)?;
         drop(share);
         Ok(response(StatusCode::OK, answer))
+    }
+
+    /// Bytes that the answer may have, where that is much.
+    fn largest_answer(&self, operation: Operation) -> usize {
+        let bounds = &self.service.context().config.answer;
+        match operation {
+            Operation::QueryVectors => bounds.query_bytes,
+            Operation::ListVectors => bounds.list_bytes,
+            Operation::GetVectors => bounds.get_bytes,
+            _ => 0,
+        }
     }
 
     /// Signature first, before anything of the body is parsed or inflated.
@@ -177,13 +192,19 @@ impl Server {
     }
 
     /// The body to parse, and the memory to work on it.
-    async fn let_in(&self, headers: &HeaderMap, received: Received) -> Result<(Bytes, Share), ApiError> {
+    async fn let_in(
+        &self,
+        headers: &HeaderMap,
+        received: Received,
+        answer_bytes: usize,
+    ) -> Result<(Bytes, Share), ApiError> {
         let Some(encoding) = headers.get(CONTENT_ENCODING) else {
-            let share = self.budget.work(received.bytes.len(), received.commas).await?;
+            let bytes = budget::weight(received.bytes.len(), received.commas, answer_bytes);
+            let share = self.budget.work(bytes).await?;
             return Ok((received.bytes, share));
         };
         let encoding = encoding.to_str().unwrap_or("?").to_owned();
-        let mut share = self.budget.work(body::MAX_BODY_BYTES / 2, 0).await?;
+        let mut share = self.budget.work(body::MAX_BODY_BYTES).await?;
         let inflate = move || {
             let inflated = wire::body::inflate(received.bytes, Some(&encoding), body::MAX_BODY_BYTES)?;
             let commas = body::commas(&inflated);
@@ -191,7 +212,7 @@ impl Server {
         };
         let inflated = self.service.context().pool.run(inflate).await;
         let (body, commas) = inflated.map_err(|error| service::errors::pool(&error))??;
-        share.grow_to(budget::weight(body.len(), commas)).await?;
+        share.grow_to(budget::weight(body.len(), commas, answer_bytes)).await?;
         Ok((body, share))
     }
 }

@@ -10,12 +10,13 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use service::Service;
 use service::metrics::ServiceMetrics;
 use service::status::IndexStatus;
+use service::{Context, Service};
+use storage::layers::disk_cache::DiskCache;
 
 use super::budget::MemoryBudget;
-use super::process;
+use super::{cache, process};
 
 /// Seconds; from a cached point lookup to the deadline.
 const LATENCY_BUCKETS: [f64; 14] = [
@@ -43,6 +44,11 @@ struct OperationLabels {
 struct IndexLabels {
     bucket: String,
     index: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    cache: &'static str,
 }
 
 /// Counts of requests, by operation.
@@ -81,6 +87,7 @@ impl RequestMetrics {
         &self,
         service: &Service,
         budget: &MemoryBudget,
+        disk_cache: Option<&DiskCache>,
         indexes: &[IndexStatus],
     ) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("genai_vectors");
@@ -93,7 +100,9 @@ impl RequestMetrics {
             self.latency.clone(),
         );
         register_service(&mut registry, &service.context().metrics);
+        register_caches(&mut registry, service.context());
         register_indexes(&mut registry, indexes);
+        cache::register(&mut registry, disk_cache);
         gauge(
             &mut registry,
             "memory_resident_bytes",
@@ -204,6 +213,16 @@ fn register_service(registry: &mut Registry, metrics: &ServiceMetrics) {
         counter.inc_by(value);
         registry.register(name, help, counter);
     }
+}
+
+fn register_caches(registry: &mut Registry, context: &Context) {
+    let family: Family<CacheLabels, Gauge> = Family::default();
+    for (cache, bytes) in service::query::cache_bytes(context) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        family.get_or_create(&CacheLabels { cache }).set(bytes);
+    }
+    let help = "Bytes that the caches of immutable objects hold; shards are memory maps";
+    registry.register("cache_bytes", help, family);
 }
 
 fn register_indexes(registry: &mut Registry, indexes: &[IndexStatus]) {

@@ -5,6 +5,7 @@
 //! | `args` | flags and environment |
 //! | `tuning` | flags of the search engine |
 //! | `startup` | what is opened and refused before the first request; the banner |
+//! | `cache` | the disk cache and the measuring delay in front of the storage |
 //! | `http` | one request: route, body, signature, memory to work on it, service, answer |
 //! | `body` | reading a body: bounded in bytes, time and memory |
 //! | `guard` | what a server without keys refuses (DESIGN section 7) |
@@ -16,6 +17,7 @@
 mod args;
 mod body;
 mod budget;
+mod cache;
 mod connections;
 mod guard;
 mod http;

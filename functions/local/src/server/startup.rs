@@ -4,11 +4,8 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::pool::Pool;
-use model::{Ids, OsRandom, Region, Strictness, SystemClock};
-use service::{Config, Context, Ports, Service};
-use storage::cas::CasCatalog;
-use storage::local::{Directory, InProcessDoorbell};
+use model::{Region, Strictness};
+use service::{Config, Service};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -16,12 +13,15 @@ use wire::KeyRing;
 
 use super::args::{ApiArgs, AuthMode, IndexerMode, LogFormat};
 use super::budget::MemoryBudget;
+use super::cache;
 use super::connections;
 use super::http::Server;
 use super::metrics::RequestMetrics;
+use crate::database;
 
 /// Log events to standard error; standard output belongs to the banner.
 pub(crate) fn init_logging(args: &ApiArgs) -> Result<(), String> {
+    check_level(&args.log_level)?;
     let filter =
         EnvFilter::try_new(&args.log_level).map_err(|error| format!("--log-level {:?}: {error}", args.log_level))?;
     let terminal = std::io::stderr().is_terminal();
@@ -39,29 +39,32 @@ pub(crate) fn init_logging(args: &ApiArgs) -> Result<(), String> {
     installed.map_err(|error| format!("cannot start logging: {error}"))
 }
 
+/// A misspelt level would be taken for the name of a module, and every event would be silent.
+fn check_level(text: &str) -> Result<(), String> {
+    let is_directive = text.contains(['=', ',', '[']);
+    if is_directive || text.parse::<tracing_subscriber::filter::LevelFilter>().is_ok() {
+        return Ok(());
+    }
+    Err(format!(
+        "--log-level {text:?}: expected error, warn, info, debug, trace or off, or a filter such as genai_vectors=debug"
+    ))
+}
+
 /// Opens the database, listens, prints the banner, serves until told to stop.
 pub(crate) async fn serve(args: ApiArgs) -> Result<(), String> {
     let keys = keys(&args)?;
-    if args.storage.contains("://") {
-        return Err(format!("--storage {}: only a directory is supported yet", args.storage));
+    if environment("AWS_ENDPOINT_URL").is_some() {
+        eprintln!(
+            "genai-vectors: note: AWS_ENDPOINT_URL is not used, storage in S3 or MinIO is not supported yet: the database is in {}",
+            args.storage
+        );
     }
-    let ids = Ids::new(Arc::new(SystemClock::new()), Arc::new(OsRandom::new()));
-    let directory = Directory::open(&args.storage).map_err(|error| error.to_string())?;
-    let objects: Arc<dyn storage::ObjectStore> = Arc::new(directory);
-    let catalog = CasCatalog::open(Arc::clone(&objects), ids.clone())
-        .await
-        .map_err(|error| format!("cannot open the catalog in {}: {error}", args.storage))?;
-    let (doorbell, rings) = InProcessDoorbell::new();
-    let ports = Ports {
-        objects,
-        catalog: Arc::new(catalog),
-        doorbell: Arc::new(doorbell),
-    };
-    let threads = args
-        .threads
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
-    let pool = Arc::new(Pool::new(threads).map_err(|error| error.to_string())?);
-    let service = Service::new(Context::new(ports, ids, pool, config(&args)));
+    let directory = database::lock(&args.storage).map_err(|error| error.to_string())?;
+    let stored = cache::delayed(Arc::new(directory), &args.cache);
+    let disk_cache = cache::open(&stored, &args.cache).await;
+    let objects = cache::in_front(&disk_cache, Arc::clone(&stored));
+    let (context, rings) = database::open(&args.storage, stored, objects, args.threads, config(&args)).await?;
+    let service = Service::new(context);
     let listener = TcpListener::bind((args.host.as_str(), args.port))
         .await
         .map_err(|error| format!("cannot listen on {}:{}: {error}", args.host, args.port))?;
@@ -72,6 +75,7 @@ pub(crate) async fn serve(args: ApiArgs) -> Result<(), String> {
         status_endpoints: args.status_endpoints(),
         budget: MemoryBudget::new(args.request_memory_mib),
         metrics: RequestMetrics::default(),
+        disk_cache,
     });
     let paused = args.indexer == IndexerMode::Paused;
     let indexer = service::indexing::runner::start(Arc::clone(service.context()), rings, paused);
@@ -92,8 +96,6 @@ fn config(args: &ApiArgs) -> Config {
         },
         ..Config::default()
     };
-    // The directory's lock keeps every other process out.
-    config.fold.sole_indexer = true;
     if args.strict {
         config.strictness = Strictness::Strict;
     }

@@ -1,5 +1,7 @@
 //! `/health`, `/metrics`, `/stats`: beside the API, never behind a signature.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -11,7 +13,7 @@ use service::status::{self, IndexStatus};
 use wire::Route;
 
 use super::http::{Server, json_response};
-use super::{guard, process};
+use super::{cache, guard, process};
 
 /// Answers a status route; an unknown path is an unknown operation.
 pub(crate) async fn answer(
@@ -36,7 +38,7 @@ pub(crate) async fn answer(
     if matches!(route, Route::Metrics) {
         let text = server
             .metrics
-            .text(&server.service, &server.budget, &indexes)
+            .text(&server.service, &server.budget, server.disk_cache.as_ref(), &indexes)
             .map_err(|_| service::errors::internal())?;
         let mut response = Response::new(Full::new(Bytes::from(text)));
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -87,7 +89,9 @@ fn stats(server: &Server, indexes: &[IndexStatus]) -> Value {
         "caches": {
             "hits": metrics.cache_hits.get(),
             "misses": metrics.cache_misses.get(),
+            "bytes": BTreeMap::from(service::query::cache_bytes(context)),
         },
+        "diskCache": cache::stats(server.disk_cache.as_ref()),
         "process": {
             "residentBytes": process::resident_bytes(),
             "cpuSeconds": process::cpu_seconds(),
@@ -111,6 +115,8 @@ fn index_stats(status: &IndexStatus) -> Value {
         "liveVectors": status.vectors,
         "bytes": status.bytes,
         "shards": status.shards,
+        "indexedVectors": status.indexed,
+        "measuredRecall": status.recall.map(|[ten, hundred]| json!({"at10": ten, "at100": hundred})),
         "tailEntries": status.tail_entries,
         "tailRows": status.unindexed,
         "tailAgeMs": status.tail_age_ms,

@@ -19,7 +19,7 @@ pub(crate) struct EngineArgs {
     /// Sub-quantizers of the product quantizer, instead of what the dimension and a trial say.
     #[arg(long, env = "GENAI_VECTORS_M", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) m: Option<u32>,
-    /// 4-bit fast scan, or 8-bit codes.
+    /// How rows are coded.
     #[arg(long, env = "GENAI_VECTORS_CODE", value_enum, default_value_t = CodeArg::Pq4)]
     pub(crate) code: CodeArg,
     /// Rows handed to FAISS at a time while an index is built.
@@ -48,8 +48,10 @@ pub(crate) struct EngineArgs {
 /// How rows are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CodeArg {
-    /// 4 bits a sub-quantizer, scanned 32 rows at a time.
+    /// 4 bits a sub-quantizer, scanned 32 rows at a time; as pq4r where a trial finds that too coarse.
     Pq4,
+    /// The same, of the difference from the list's centroid: tells rows of tight clusters apart.
+    Pq4r,
     /// 8 bits a sub-quantizer.
     Pq8,
 }
@@ -62,7 +64,13 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 fn recall(text: &str) -> Result<f64, String> {
-    share(text).and_then(|recall| if recall > 0.0 { Ok(recall) } else { Err("a number above 0".to_owned()) })
+    share(text).and_then(|recall| {
+        if recall > 0.0 {
+            Ok(recall)
+        } else {
+            Err("a number above 0".to_owned())
+        }
+    })
 }
 
 impl EngineArgs {
@@ -79,6 +87,7 @@ impl EngineArgs {
         config.ivf.m = self.m.map(|m| m as usize);
         config.ivf.code = match self.code {
             CodeArg::Pq4 => IvfCodeKind::Pq4,
+            CodeArg::Pq4r => IvfCodeKind::Pq4r,
             CodeArg::Pq8 => IvfCodeKind::Pq8,
         };
         if let Some(rows) = self.batch_size {

@@ -108,7 +108,11 @@ pub fn merge_ivf(
         });
     }
     let arranged = arrange(build.generation, build.config, sources, &rows, &origins)?;
-    let at = |row: &u32| rows.get(*row as usize).copied().zip(origins.get(*row as usize).copied());
+    let at = |row: &u32| {
+        rows.get(*row as usize)
+            .copied()
+            .zip(origins.get(*row as usize).copied())
+    };
     let (rows, origins): (Vec<ShardRow<'_>>, Vec<Origin>) = arranged.rows.iter().filter_map(at).unzip();
     let Assembled { encoded, quality } = assemble(build.generation, build.config, &arranged, &rows)?;
     Ok(Merged {

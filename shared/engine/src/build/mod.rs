@@ -10,9 +10,9 @@ use model::{Dimension, IndexConfig};
 
 #[cfg(feature = "ivfpq")]
 pub(crate) use self::merge::Origin;
-pub use self::merge::{MergeSource, Merged, merge};
 #[cfg(feature = "ivfpq")]
 pub use self::merge::{IvfBuild, merge_ivf};
+pub use self::merge::{MergeSource, Merged, merge};
 pub use self::row_map::RowMap;
 use crate::error::EngineError;
 

@@ -83,10 +83,28 @@ fn flat_shards_get_an_index(
     #[case] expected: Option<Vec<u64>>,
 ) {
     let mut shards = flat(stats(flats));
-    let others = others.iter().zip(100..).map(|((rows, dead), number)| stat(number, *rows, *dead));
+    let others = others
+        .iter()
+        .zip(100..)
+        .map(|((rows, dead), number)| stat(number, *rows, *dead));
     shards.extend(others);
-    let inputs = plan(&shards, &PolicyConfig::default(), false).map(|plan| plan.inputs);
+    let config = PolicyConfig {
+        busy_factor: 1,
+        ..PolicyConfig::default()
+    };
+    let inputs = plan(&shards, &config, false).map(|plan| plan.inputs);
     assert_eq!(inputs, expected.map(|inputs| inputs.into_iter().map(id).collect()));
+}
+
+#[rstest]
+#[case::few(&[(25_000, 0), (30_000, 0)], false)]
+#[case::many(&[(41_000, 0), (39_000, 0)], true)]
+#[case::wide(&[(335_600, 0)], true)]
+fn a_load_in_progress_is_indexed_in_large_pieces(#[case] flats: &[(u64, u64)], #[case] due: bool) {
+    let shards = flat(stats(flats));
+    let config = PolicyConfig::default();
+    assert_eq!(plan(&shards, &config, false).is_some(), due);
+    assert!(plan(&shards, &config, true).is_some(), "once it has settled");
 }
 
 #[rstest]

@@ -152,7 +152,10 @@ impl StoredCodes {
 
     fn of(&self, row: u32) -> Option<(u32, &[u8])> {
         let start = row as usize * self.width;
-        Some((*self.lists.get(row as usize)?, self.codes.get(start..start + self.width)?))
+        Some((
+            *self.lists.get(row as usize)?,
+            self.codes.get(start..start + self.width)?,
+        ))
     }
 }
 
@@ -165,7 +168,9 @@ fn encode(
     for row in batch.iter().filter_map(|row| rows.get(*row as usize)) {
         generation.space.append(row.vector, &mut seen);
     }
-    Ok((generation.faiss.assign(&seen)?, generation.faiss.encode(&seen)?))
+    let lists = generation.faiss.assign(&seen)?;
+    let codes = generation.faiss.encode_assigned(&seen, &lists)?;
+    Ok((lists, codes))
 }
 
 /// A shard's search structure and how good it is.
@@ -229,7 +234,10 @@ fn quality(head: &IvfHead, rows: u32, row_bytes: usize) -> Quality {
     let scan = costs.scan(rows, rows, row_bytes);
     let point = operating_point::choose(head, &tuning, &costs, rows, rows, row_bytes, 10);
     let cost = point.map_or(1.0, |point| costs.ivf(head, rows, row_bytes, &point) / scan.max(1.0));
-    let largest = (0..head.nlist()).map(|list| head.rows_of(list).len()).max().unwrap_or(0);
+    let largest = (0..head.nlist())
+        .map(|list| head.rows_of(list).len())
+        .max()
+        .unwrap_or(0);
     let average = rows as f64 / head.nlist().max(1) as f64;
     Quality {
         cost: cost.min(1.0),

@@ -20,7 +20,7 @@ pub struct IvfConfig {
     pub nlist: Option<usize>,
     /// Sub-quantizers; chosen from the dimension, and by trying, when absent.
     pub m: Option<usize>,
-    /// 4-bit fast scan, or 8-bit.
+    /// 4-bit fast scan, of the rows or of their difference from the centroid, or 8-bit.
     pub code: IvfCodeKind,
     /// Rows handed to FAISS at a time.
     pub batch_size: usize,
@@ -41,7 +41,7 @@ impl Default for IvfConfig {
             m: None,
             code: IvfCodeKind::Pq4,
             batch_size: 4_096,
-            sample_per_list: 64,
+            sample_per_list: 40,
             recall_queries: 256,
             retrain_growth: 4,
             sample_bytes: 256 << 20,
@@ -88,25 +88,39 @@ impl IvfConfig {
     pub fn codes(&self, dimension: usize, available: usize) -> (usize, Vec<IvfCode>) {
         // 256 codewords cannot be trained from fewer rows.
         let kind = match self.code {
-            IvfCodeKind::Pq8 if available >= PQ8_CODEWORDS => IvfCodeKind::Pq8,
-            _ => IvfCodeKind::Pq4,
+            IvfCodeKind::Pq8 if available < PQ8_CODEWORDS => IvfCodeKind::Pq4,
+            kind => kind,
         };
-        let code = |m: usize| IvfCode {
+        let code = |kind, m: usize| IvfCode {
             kind,
             m: u32::try_from(m.max(1)).unwrap_or(1),
         };
+        // Rows of clusters so tight that no plain code tells them apart are coded by their difference from the
+        // centroid, which costs a table for each list that is visited.
+        let kinds: &[IvfCodeKind] = match kind {
+            IvfCodeKind::Pq4 => &[IvfCodeKind::Pq4, IvfCodeKind::Pq4r],
+            IvfCodeKind::Pq4r => &[IvfCodeKind::Pq4r],
+            IvfCodeKind::Pq8 => &[IvfCodeKind::Pq8],
+        };
         if let Some(m) = self.m {
             let m = m.clamp(1, dimension.max(1));
-            return (dimension.next_multiple_of(m), vec![code(m)]);
+            return (
+                dimension.next_multiple_of(m),
+                kinds.iter().map(|kind| code(*kind, m)).collect(),
+            );
         }
         let values_each: &[usize] = match (kind, dimension) {
             (_, ..=NARROW) => &[1],
             (_, ..=WIDE) => &[2, 1],
-            (IvfCodeKind::Pq4, _) => &[4, 2, 1],
+            (IvfCodeKind::Pq4 | IvfCodeKind::Pq4r, _) => &[4, 2, 1],
             (IvfCodeKind::Pq8, _) => &[8, 4, 2],
         };
         let padded = dimension.next_multiple_of(values_each.first().copied().unwrap_or(1));
-        (padded, values_each.iter().map(|values| code(padded / values)).collect())
+        let of_kind = |kind: &IvfCodeKind| {
+            let kind = *kind;
+            values_each.iter().map(move |values| code(kind, padded / values))
+        };
+        (padded, kinds.iter().flat_map(of_kind).collect())
     }
 }
 
@@ -141,7 +155,7 @@ mod tests {
         };
         assert_eq!(fixed.lists(1_000_000, 1_000_000), 7);
         let (padded, codes) = fixed.codes(13, 1000);
-        assert_eq!((padded, codes.len(), codes[0].m), (15, 1, 5));
+        assert_eq!((padded, codes.len(), codes[0].m), (15, 2, 5));
     }
 
     #[test]

@@ -7,9 +7,16 @@ use super::SearchTuning;
 /// The curves are measured on a sample of rows: the point that is chosen must lie above the target by this share of
 /// what the target leaves open.
 const MARGIN: f64 = 0.4;
-/// How much the lists to visit grow when only a share of the rows may be answers: share^-WIDENING. Ten times fewer
-/// rows want about twice the lists (measured on sentence embeddings; FAISS.md section 4 of the design notes).
-const WIDENING: f64 = 0.35;
+/// The same when only a share of the rows may be answers: what is left may lie anywhere, also where the query is not, and
+/// the curves say nothing of that.
+const SHARE_MARGIN: f64 = 0.7;
+/// How much the lists to visit grow when only a share of the rows may be answers: share^-WIDENING. Ten times fewer rows
+/// want about twice the lists when they are drawn at random, and three times when they are drawn by place.
+const WIDENING: f64 = 0.5;
+/// Below this share the rows left are a selection, not the shard with a few dead rows.
+const SELECTION: f64 = 0.75;
+/// A selection is compared this much deeper.
+const SELECTION_DEPTH: f64 = 1.5;
 /// Beyond the largest measured k, lists grow with this power of k.
 const GROWTH_WITH_K: f64 = 0.5;
 
@@ -22,8 +29,8 @@ pub struct OperatingPoint {
     pub depth: usize,
 }
 
-/// What a search of one shard costs, in nanoseconds of one core. The constants were measured with the example
-/// `cost_model`; only their ratios matter.
+/// What a search of one shard costs, in nanoseconds of one core. The constants are rounded from times of the examples
+/// `scan_speed`, `ann_speed` and `ivfpq_speed` on one machine, not fitted; only their ratios matter.
 #[derive(Debug, Clone, Copy)]
 pub struct Costs {
     /// A row's bytes in the flat scan, for each byte.
@@ -82,17 +89,24 @@ pub fn choose(
     k: usize,
 ) -> Option<OperatingPoint> {
     let nlist = head.nlist();
-    let measured = measured(head, tuning, costs, rows, row_bytes, k);
+    let share = (live as f64 / (rows as f64).max(1.0)).clamp(f64::MIN_POSITIVE, 1.0);
+    let is_selection = share < SELECTION;
+    let margin = if is_selection { SHARE_MARGIN } else { MARGIN };
+    let measured = measured(head, tuning, costs, rows, row_bytes, k, margin)
+        .or_else(|| measured(head, tuning, costs, rows, row_bytes, k, MARGIN));
     let overridden = tuning.nprobe.is_some() && tuning.rerank_depth.is_some();
     let base = match measured {
         Some(point) => point,
         None if overridden => OperatingPoint { nprobe: 1, depth: k },
         None => return None,
     };
-    let share = (live as f64 / (rows as f64).max(1.0)).clamp(f64::MIN_POSITIVE, 1.0);
     let widened = base.nprobe as f64 * share.powf(-WIDENING);
     let nprobe = tuning.nprobe.map_or(widened.ceil() as usize, |nprobe| nprobe as usize);
-    let depth = tuning.rerank_depth.map_or(base.depth, |each| k.saturating_mul(each as usize));
+    let deeper = if is_selection { SELECTION_DEPTH } else { 1.0 };
+    let deepened = (base.depth as f64 * deeper).ceil() as usize;
+    let depth = tuning
+        .rerank_depth
+        .map_or(deepened, |each| k.saturating_mul(each as usize));
     Some(OperatingPoint {
         nprobe: nprobe.clamp(1, nlist.max(1)),
         depth: depth.max(k),
@@ -106,12 +120,17 @@ fn measured(
     rows: u64,
     row_bytes: usize,
     k: usize,
+    margin: f64,
 ) -> Option<OperatingPoint> {
     // The smallest measured k that is not below the one asked for, else the largest.
     let by_k = |curve: &&RecallCurve| curve.k;
-    let fitting = head.curves.iter().filter(|curve| curve.k as usize >= k).min_by_key(by_k);
+    let fitting = head
+        .curves
+        .iter()
+        .filter(|curve| curve.k as usize >= k)
+        .min_by_key(by_k);
     let curve = fitting.or_else(|| head.curves.iter().max_by_key(by_k))?;
-    let wanted = tuning.target_recall + (1.0 - tuning.target_recall) * MARGIN;
+    let wanted = tuning.target_recall + (1.0 - tuning.target_recall) * margin;
     let good = curve.points.iter().filter(|point| curve.recall(point) >= wanted);
     let cost = |point: &RecallPoint| costs.ivf(head, rows, row_bytes, &scaled(curve, point, k));
     let best = good.min_by(|left, right| cost(left).total_cmp(&cost(right)))?;
@@ -139,7 +158,7 @@ fn scaled(curve: &RecallCurve, point: &RecallPoint, k: usize) -> OperatingPoint 
 pub fn expected_recall(head: &IvfHead, costs: &Costs, rows: u64, row_bytes: usize, k: u32) -> u32 {
     let tuning = SearchTuning::default();
     let curve = head.curves.iter().find(|curve| curve.k == k);
-    let point = measured(head, &tuning, costs, rows, row_bytes, k as usize);
+    let point = measured(head, &tuning, costs, rows, row_bytes, k as usize, MARGIN);
     let (Some(curve), Some(point)) = (curve, point) else {
         return 10_000;
     };
@@ -173,7 +192,12 @@ mod tests {
                 RecallCurve {
                     k: 10,
                     queries: 100,
-                    points: vec![point(16, 40, 950), point(32, 40, 989), point(64, 40, 993), point(32, 320, 991)],
+                    points: vec![
+                        point(16, 40, 950),
+                        point(32, 40, 989),
+                        point(64, 40, 993),
+                        point(32, 320, 991),
+                    ],
                 },
                 RecallCurve {
                     k: 100,
@@ -191,8 +215,14 @@ mod tests {
     #[test]
     fn the_cheapest_point_above_the_target_is_taken() {
         let tuning = SearchTuning::default();
-        assert_eq!(point(tuning, 102_400, 10), Some(OperatingPoint { nprobe: 32, depth: 40 }));
-        assert_eq!(point(tuning, 102_400, 100), Some(OperatingPoint { nprobe: 64, depth: 400 }));
+        assert_eq!(
+            point(tuning, 102_400, 10),
+            Some(OperatingPoint { nprobe: 32, depth: 40 })
+        );
+        assert_eq!(
+            point(tuning, 102_400, 100),
+            Some(OperatingPoint { nprobe: 64, depth: 400 })
+        );
         assert_eq!(expected_recall(&head(), &Costs::default(), 102_400, 400, 10), 9_890);
     }
 
@@ -210,7 +240,7 @@ mod tests {
         let tuning = SearchTuning::default();
         let all = point(tuning, 102_400, 10).unwrap();
         let tenth = point(tuning, 10_240, 10).unwrap();
-        assert!(tenth.nprobe >= 2 * all.nprobe && tenth.depth == all.depth);
+        assert!(tenth.nprobe >= 2 * all.nprobe && tenth.depth > all.depth);
         let many = point(tuning, 102_400, 1_000).unwrap();
         assert!(many.nprobe > 64 && many.depth == 4_000);
     }
@@ -223,6 +253,9 @@ mod tests {
             rerank_depth: Some(3),
             exact: false,
         };
-        assert_eq!(point(tuning, 102_400, 10), Some(OperatingPoint { nprobe: 5, depth: 30 }));
+        assert_eq!(
+            point(tuning, 102_400, 10),
+            Some(OperatingPoint { nprobe: 5, depth: 30 })
+        );
     }
 }

@@ -19,7 +19,7 @@ const CURVES: [(usize, &[usize]); 2] = [
     (100, &[100, 150, 200, 300, 400, 600, 800, 1200, 1600]),
 ];
 /// Multiplications that finding the true answers may cost; fewer queries serve for large shards.
-const TRUTH_WORK: u64 = 20_000_000_000;
+const TRUTH_WORK: u64 = 8_000_000_000;
 /// No fewer queries than this, whatever they cost.
 const LEAST_QUERIES: u64 = 64;
 /// From here on more lists cannot find anything that matters.
@@ -104,7 +104,9 @@ impl<'a, V: Fn(u32) -> &'a [u8] + Sync> Subject<'a, V> {
     }
 
     fn queries(&self, most: usize, seed: u64) -> Result<Vec<Query>, EngineError> {
-        let each = u64::from(self.rows).saturating_mul(self.space.dimension() as u64).max(1);
+        let each = u64::from(self.rows)
+            .saturating_mul(self.space.dimension() as u64)
+            .max(1);
         let affordable = (TRUTH_WORK / each).max(LEAST_QUERIES);
         let count = most.min(usize::try_from(affordable).unwrap_or(usize::MAX));
         let rows = spread(u64::from(self.rows), count, seed ^ 0x5155_4552_5953);
@@ -123,7 +125,12 @@ impl<'a, V: Fn(u32) -> &'a [u8] + Sync> Subject<'a, V> {
 
     fn query(&self, row: u32) -> Result<Query, EngineError> {
         let bytes = (self.vector)(row);
-        let values: Vec<f32> = bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
+        let values: Vec<f32> = bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|value| f32::from_le_bytes(*value))
+            .collect();
         let seen = self.space.query(&values);
         let mut distances = Vec::new();
         self.index.coarse_distances(&seen, &mut distances)?;
@@ -178,7 +185,12 @@ impl<'a, V: Fn(u32) -> &'a [u8] + Sync> Subject<'a, V> {
 
     /// For each curve and depth, how many true answers are among the candidates.
     fn found(&self, query: &Query, nprobe: usize, curves: &[&(usize, &[usize])]) -> Result<Vec<u32>, EngineError> {
-        let deepest = curves.iter().filter_map(|(_, depths)| depths.last()).max().copied().unwrap_or(0);
+        let deepest = curves
+            .iter()
+            .filter_map(|(_, depths)| depths.last())
+            .max()
+            .copied()
+            .unwrap_or(0);
         let lists = query.lists.get(..nprobe).unwrap_or(&query.lists);
         // One more: the query itself is among them.
         let labels = self.index.search(&query.seen, lists, deepest + 1, None)?;

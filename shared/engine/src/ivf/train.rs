@@ -9,13 +9,15 @@ use super::recall::Subject;
 use super::{IvfConfig, Space, sample};
 use crate::build::MergeSource;
 use crate::error::EngineError;
-use crate::ivfpq::{Code, Coarse, Generation, Metric};
+use crate::ivfpq::{Coarse, Code, Generation, Metric};
 
 /// A code is good enough when so many candidates hold [`TRIAL_RECALL`] of ten true answers among the trial's rows.
 const TRIAL_DEPTH: u32 = 60;
 const TRIAL_RECALL: f64 = 0.99;
 /// Rows that a code is tried on.
 const TRIAL_ROWS: usize = 32_768;
+/// Codewords of a 4-bit sub-quantizer: the fewest rows that train it.
+const LEAST_ROWS: usize = 16;
 /// Queries of a trial.
 const TRIAL_QUERIES: usize = 64;
 
@@ -39,10 +41,11 @@ impl TrainedGeneration {
         let shape = faiss.shape();
         let (kind, m) = match shape.code {
             Code::Pq4 { m } => (IvfCodeKind::Pq4, m),
+            Code::Pq4Residual { m } => (IvfCodeKind::Pq4r, m),
             Code::Pq8 { m } => (IvfCodeKind::Pq8, m),
         };
         let dimension = config.dimension.get();
-        if shape.metric != metric(config.metric) || shape.dimension < dimension {
+        if shape.metric != METRIC || shape.dimension < dimension {
             let what = format!("training generation {id} is of another metric or dimension than its index");
             return Err(EngineError::Corrupt { what });
         }
@@ -75,7 +78,9 @@ impl TrainedGeneration {
         let dimension = config.dimension.get();
         let row_bytes = (dimension as u64 + 8) * size_of::<f32>() as u64;
         let affordable = usize::try_from(ivf.sample_bytes / row_bytes).unwrap_or(usize::MAX);
-        let available = usize::try_from(sample::live(sources)).unwrap_or(usize::MAX).min(affordable);
+        let available = usize::try_from(sample::live(sources))
+            .unwrap_or(usize::MAX)
+            .min(affordable);
         let lists = ivf.lists(index_rows, available);
         let seed = seed_of(id);
         let rows = sample::vectors(sources, available.min(lists.saturating_mul(ivf.sample_per_list)), seed);
@@ -83,6 +88,9 @@ impl TrainedGeneration {
             let what = "a training generation without rows".to_owned();
             return Err(EngineError::Corrupt { what });
         }
+        // FAISS wants a row for each codeword; a handful of rows is taken several times.
+        let wanted = rows.len().max(LEAST_ROWS);
+        let rows: Vec<&[u8]> = rows.iter().copied().cycle().take(wanted).collect();
         let (padded, codes) = ivf.codes(dimension, rows.len());
         let exponent = match config.metric {
             DistanceMetric::Cosine => 0,
@@ -91,7 +99,7 @@ impl TrainedGeneration {
         let space = Space::new(config.metric, dimension, padded, exponent);
         let mut seen = Vec::with_capacity(rows.len() * padded);
         rows.iter().for_each(|row| space.append(row, &mut seen));
-        let coarse = Coarse::train(padded, metric(config.metric), lists, &seen, seed)?;
+        let coarse = Coarse::train(padded, METRIC, lists, &seen, seed)?;
         let (code, faiss) = choose_code(&coarse, &codes, &rows, &seen, space, seed)?;
         Ok(Self { id, space, code, faiss })
     }
@@ -110,18 +118,16 @@ impl TrainedGeneration {
     }
 }
 
-/// FAISS's word for a metric.
-pub(crate) fn metric(metric: DistanceMetric) -> Metric {
-    match metric {
-        DistanceMetric::Cosine => Metric::InnerProduct,
-        DistanceMetric::Euclidean => Metric::L2,
-    }
-}
+/// FAISS always compares by squared Euclidean distance: vectors of length one have the same order by it as by their
+/// cosine, and an error of the code counts by how far the row is from the query, not by how long the query is. On tight
+/// clusters inner products found nothing that L2 finds with the same code.
+pub(crate) const METRIC: Metric = Metric::L2;
 
 fn faiss_code(code: IvfCode) -> Code {
     let m = code.m as usize;
     match code.kind {
         IvfCodeKind::Pq4 => Code::Pq4 { m },
+        IvfCodeKind::Pq4r => Code::Pq4Residual { m },
         IvfCodeKind::Pq8 => Code::Pq8 { m },
     }
 }
@@ -157,12 +163,19 @@ fn choose_code(
 fn is_good(faiss: &Generation, rows: &[&[u8]], seen: &[f32], space: Space, seed: u64) -> Result<bool, EngineError> {
     let step = rows.len().div_ceil(TRIAL_ROWS).max(1);
     let width = space.padded();
-    let trial: Vec<(&[u8], &[f32])> = rows.iter().copied().zip(seen.chunks_exact(width)).step_by(step).collect();
+    let trial: Vec<(&[u8], &[f32])> = rows
+        .iter()
+        .copied()
+        .zip(seen.chunks_exact(width))
+        .step_by(step)
+        .collect();
     let batches: Vec<_> = trial
         .par_chunks(1024)
         .map(|batch| {
             let seen: Vec<f32> = batch.iter().flat_map(|(_, seen)| seen.iter().copied()).collect();
-            Ok::<_, EngineError>((faiss.assign(&seen)?, faiss.encode(&seen)?))
+            let lists = faiss.assign(&seen)?;
+            let codes = faiss.encode_assigned(&seen, &lists)?;
+            Ok::<_, EngineError>((lists, codes))
         })
         .collect::<Result<_, _>>()?;
     let (lists, codes): (Vec<_>, Vec<_>) = batches.into_iter().unzip();

@@ -2,8 +2,8 @@
 //!
 //! Training and assignment call `sgemm_` and nothing else. `matrixmultiply` is behind it: no threads, no environment
 //! variables, 25 MB less than OpenBLAS. And its products have the same bits whatever the CPU's vectors (AVX2, AVX-512)
-//! and the sizes of the matrices: training gives the same bytes everywhere, and a row's list does not depend on the rows
-//! it is assigned with.
+//! and the sizes of the matrices: training gives the same bytes everywhere, and a row's list does not depend on the
+//! rows it is assigned with.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_char, c_int};

@@ -1,6 +1,7 @@
 //! The centroids of the lists.
 
-use super::{IvfError, Metric, check_lists, check_rows, native};
+use super::native::{self, Native};
+use super::{Code, IvfError, Metric, Shape, check_lists, check_rows};
 
 /// Rounds of k-means. FAISS's own choice for the lists; for codebooks 25 rounds cost twice as much and find no more.
 pub(super) const TRAINING_ROUNDS: u32 = 10;
@@ -36,6 +37,20 @@ impl Coarse {
             nlist,
             centroids: native::cluster(clusters, sample)?,
         })
+    }
+
+    /// The list of each row.
+    pub(super) fn assign(&self, rows: &[f32]) -> Result<Vec<u32>, IvfError> {
+        let shape = Shape {
+            dimension: self.dimension,
+            metric: self.metric,
+            nlist: self.nlist,
+            code: Code::Pq4 { m: 1 },
+        };
+        check_rows(self.dimension, rows)?;
+        let unused = vec![0.0; shape.codebook_values()];
+        let native = Native::new(shape, native::bytes_of(&self.centroids), native::bytes_of(&unused))?;
+        native.assign(rows)
     }
 
     /// Values in a row.

@@ -1,8 +1,13 @@
 //! Centroids and codebooks: what the shards of a generation share.
 
+use rayon::prelude::*;
+
 use super::coarse::TRAINING_ROUNDS;
 use super::native::{self, Native};
 use super::{Coarse, Code, Index, IvfError, Metric, Shape, check_rows, layout};
+
+/// Training rows for each codeword of a sub-quantizer, at most.
+const ROWS_PER_CODEWORD: usize = 256;
 
 /// A trained and empty index: assigns rows to lists, encodes them, and assembles the result.
 #[derive(Debug)]
@@ -27,7 +32,15 @@ impl Generation {
                 "{rows} rows cannot train {codewords} codewords"
             )));
         }
-        let codebooks = train_codebooks(&shape, sample, seed)?;
+        // A sub-quantizer has few codewords: more rows make training slower and nothing else.
+        let enough = (code.codewords() * ROWS_PER_CODEWORD).min(rows) * shape.dimension;
+        let sample = sample.get(..enough).unwrap_or(sample);
+        let codebooks = if code.is_residual() {
+            let lists = coarse.assign(sample)?;
+            train_codebooks(&shape, &residuals(&shape, &coarse.centroids, sample, &lists), seed)?
+        } else {
+            train_codebooks(&shape, sample, seed)?
+        };
         Ok(Self {
             native: Native::new(shape, native::bytes_of(&coarse.centroids), native::bytes_of(&codebooks))?,
         })
@@ -64,14 +77,35 @@ impl Generation {
 
     /// The list of each row.
     pub fn assign(&self, rows: &[f32]) -> Result<Vec<u32>, IvfError> {
-        let count = check_rows(self.shape().dimension, rows)?;
-        self.native.assign(rows, count)
+        check_rows(self.shape().dimension, rows)?;
+        self.native.assign(rows)
     }
 
     /// The code of each row, [`Self::code_size`] bytes each.
     pub fn encode(&self, rows: &[f32]) -> Result<Vec<u8>, IvfError> {
-        let count = check_rows(self.shape().dimension, rows)?;
-        self.native.encode(rows, count)
+        let lists = if self.shape().code.is_residual() {
+            self.assign(rows)?
+        } else {
+            Vec::new()
+        };
+        self.encode_assigned(rows, &lists)
+    }
+
+    /// [`Self::encode`] for rows whose lists are known: those that [`Self::assign`] gives.
+    pub fn encode_assigned(&self, rows: &[f32], lists: &[u32]) -> Result<Vec<u8>, IvfError> {
+        let shape = self.shape();
+        let count = check_rows(shape.dimension, rows)?;
+        if !shape.code.is_residual() {
+            return self.native.encode(rows);
+        }
+        if lists.len() != count {
+            return Err(IvfError::input(format!("{} lists for {count} rows", lists.len())));
+        }
+        if let Some(list) = lists.iter().find(|&&list| list as usize >= shape.nlist) {
+            return Err(IvfError::input(format!("list {list} of {}", shape.nlist)));
+        }
+        let centroids: Vec<f32> = native::values_of(self.native.centroid_bytes());
+        self.native.encode(&residuals(&shape, &centroids, rows, lists))
     }
 
     /// The index of rows that are numbered in the order of their lists: list i holds the rows
@@ -93,6 +127,17 @@ impl Generation {
     }
 }
 
+/// Each row less the centroid of its list.
+fn residuals(shape: &Shape, centroids: &[f32], rows: &[f32], lists: &[u32]) -> Vec<f32> {
+    let mut out = Vec::with_capacity(rows.len());
+    for (row, list) in rows.chunks_exact(shape.dimension).zip(lists) {
+        let start = *list as usize * shape.dimension;
+        let centroid = centroids.get(start..start + shape.dimension).unwrap_or_default();
+        out.extend(row.iter().zip(centroid).map(|(value, centre)| value - centre));
+    }
+    out
+}
+
 /// Sub-quantizers are independent: each is a k-means of its own values, whatever the metric (codes approximate rows).
 fn train_codebooks(shape: &Shape, sample: &[f32], seed: u64) -> Result<Vec<f32>, IvfError> {
     let sub_dimension = shape.dimension / shape.code.m();
@@ -103,16 +148,18 @@ fn train_codebooks(shape: &Shape, sample: &[f32], seed: u64) -> Result<Vec<f32>,
         rounds: TRAINING_ROUNDS,
         seed,
     };
-    let mut codebooks = Vec::with_capacity(shape.codebook_values());
-    let mut part = Vec::with_capacity(sample.len() / shape.code.m());
-    for first in (0..shape.dimension).step_by(sub_dimension) {
-        part.clear();
+    let train = |quantizer: usize| {
+        let mut part = Vec::with_capacity(sample.len() / shape.code.m());
         for row in sample.chunks_exact(shape.dimension) {
-            part.extend(row.iter().skip(first).take(sub_dimension));
+            part.extend(row.iter().skip(quantizer * sub_dimension).take(sub_dimension));
         }
-        codebooks.extend(native::cluster(clusters, &part)?);
-    }
-    Ok(codebooks)
+        native::cluster(clusters, &part)
+    };
+    let codebooks: Vec<Vec<f32>> = (0..shape.code.m())
+        .into_par_iter()
+        .map(train)
+        .collect::<Result<_, _>>()?;
+    Ok(codebooks.concat())
 }
 
 /// Where each list starts: `nlist` + 1 row numbers, ascending from 0, the last one being the number of rows.

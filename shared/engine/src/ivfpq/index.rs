@@ -27,9 +27,9 @@ impl Index {
         Self { native }
     }
 
-    /// Reads what [`Self::to_bytes`] wrote, into memory of its own. Refuses anything else, with or without bytes missing
-    /// or left over, and an index that is not the expected one. Callers have verified a checksum before: here nothing
-    /// can go out of bounds, but a flipped bit of a code only makes answers worse.
+    /// Reads what [`Self::to_bytes`] wrote, into memory of its own. Refuses anything else, with or without bytes
+    /// missing or left over, and an index that is not the expected one. Callers have verified a checksum before: here
+    /// nothing can go out of bounds, but a flipped bit of a code only makes answers worse.
     pub fn open(bytes: &[u8], expected: &Expected) -> Result<Self, IvfError> {
         let parsed = layout::parse(bytes)?;
         let found = Expected {
@@ -75,10 +75,10 @@ impl Index {
         self.native.codes().len() + ids + starts + quantizers
     }
 
-    /// Replaces `out` by the distance from `query` to the centroid of each list, smaller being nearer (inner products are
-    /// negated).
+    /// Replaces `out` by the distance from `query` to the centroid of each list, smaller being nearer (inner products
+    /// are negated).
     pub fn coarse_distances(&self, query: &[f32], out: &mut Vec<f32>) -> Result<(), IvfError> {
-        self.check_query(query)?;
+        check_rows(self.shape().dimension, query)?;
         self.native.coarse_distances(query, out)
     }
 
@@ -92,7 +92,7 @@ impl Index {
         k: usize,
         selector: Option<&[u8]>,
     ) -> Result<Vec<u32>, IvfError> {
-        self.check_query(query)?;
+        check_rows(self.shape().dimension, query)?;
         self.check_probes(lists)?;
         let rows = self.rows();
         if let Some(bits) = selector
@@ -115,17 +115,6 @@ impl Index {
             return Err(IvfError::input(format!("list {list} of {nlist}")));
         }
         self.native.unpack(list)
-    }
-
-    fn check_query(&self, query: &[f32]) -> Result<(), IvfError> {
-        let dimension = self.shape().dimension;
-        match check_rows(dimension, query)? {
-            1 => Ok(()),
-            _ => Err(IvfError::input(format!(
-                "a query of {} values, not {dimension}",
-                query.len()
-            ))),
-        }
     }
 
     /// FAISS reads past its tables for a list that does not exist, and answers twice from one that is named twice.

@@ -1,7 +1,7 @@
 //! The bytes of an index file, as FAISS 1.12's `write_index` writes them (its impl/index_write.cpp; little-endian).
 //!
-//! The file is: a head that follows from the shape and the number of rows alone, with the centroids and the codebooks in
-//! it; then the lists. FAISS's reader trusts its input (sizes up to 2^40 are allocated, lists that contradict the
+//! The file is: a head that follows from the shape and the number of rows alone, with the centroids and the codebooks
+//! in it; then the lists. FAISS's reader trusts its input (sizes up to 2^40 are allocated, lists that contradict the
 //! header crash the search), so this one does not use it: the few fields that say what the file is are read first, then
 //! everything that follows from them must be exactly what the writer would have written.
 
@@ -11,6 +11,8 @@ use super::{BLOCK_ROWS, Code, IvfError, Metric, Shape};
 
 /// Two fields of every header that FAISS no longer uses.
 const UNUSED: i64 = 1 << 20;
+/// Where, in what stands before the codebooks, the file says whether codes are residuals.
+const BY_RESIDUAL: usize = 9;
 /// FAISS's `InvertedLists::INVALID_CODE_SIZE`: blocks have no code size.
 const NO_CODE_SIZE: u64 = u64::MAX;
 
@@ -54,7 +56,7 @@ pub(super) fn write(native: &Native) -> Vec<u8> {
     for (rows, codes) in starts.sizes().zip(native.lists()) {
         let ids = (first..first + rows as i64).flat_map(i64::to_le_bytes);
         match shape.code {
-            Code::Pq4 { .. } => {
+            Code::Pq4 { .. } | Code::Pq4Residual { .. } => {
                 put_len(&mut out, rows);
                 out.extend(ids);
                 put_len(&mut out, codes.len());
@@ -81,7 +83,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, IvfError> {
     let codebooks = reader.floats(shape.codebook_values())?;
     reader.exactly(&before_lists, "header of the lists")?;
     let (sizes, lists) = match shape.code {
-        Code::Pq4 { .. } => read_blocks(&mut reader, &shape)?,
+        Code::Pq4 { .. } | Code::Pq4Residual { .. } => read_blocks(&mut reader, &shape)?,
         Code::Pq8 { .. } => read_arrays(&mut reader, &shape)?,
     };
     if !reader.rest.is_empty() {
@@ -158,16 +160,17 @@ fn peek(bytes: &[u8]) -> Result<(Shape, usize), IvfError> {
         other => return Err(corrupt(format!("metric {other}"))),
     };
     let nlist = reader.len()?;
-    let code = |m: usize| match &kind {
-        b"IwPf" => Ok(Code::Pq4 { m }),
-        b"IwPQ" => Ok(Code::Pq8 { m }),
-        _ => Err(corrupt("neither IndexIVFPQFastScan nor IndexIVFPQ".to_owned())),
+    let code = |m: usize, by_residual: bool| match (&kind, by_residual) {
+        (b"IwPf", false) => Ok(Code::Pq4 { m }),
+        (b"IwPf", true) => Ok(Code::Pq4Residual { m }),
+        (b"IwPQ", false) => Ok(Code::Pq8 { m }),
+        _ => Err(corrupt("neither IndexIVFPQFastScan nor a plain IndexIVFPQ".to_owned())),
     };
     let mut shape = Shape {
         dimension,
         metric,
         nlist,
-        code: code(1)?,
+        code: code(1, false)?,
     };
     // m comes after the centroids, whose size must therefore be plausible first.
     shape.check().map_err(|error| corrupt(error.to_string()))?;
@@ -178,7 +181,8 @@ fn peek(bytes: &[u8]) -> Result<(Shape, usize), IvfError> {
     let frame = Reader {
         rest: reader.take(before_codebooks.len())?,
     };
-    shape.code = code(frame.sub_quantizers()?)?;
+    let by_residual = frame.rest.get(BY_RESIDUAL) == Some(&1);
+    shape.code = code(frame.sub_quantizers()?, by_residual)?;
     shape.check().map_err(|error| corrupt(error.to_string()))?;
     match u32::try_from(rows) {
         Ok(_) => Ok((shape, rows)),
@@ -192,7 +196,7 @@ fn frames(shape: &Shape, rows: usize) -> [Vec<u8>; 3] {
     let m = shape.code.m();
     let mut head = Vec::new();
     head.extend(match shape.code {
-        Code::Pq4 { .. } => b"IwPf",
+        Code::Pq4 { .. } | Code::Pq4Residual { .. } => b"IwPf",
         Code::Pq8 { .. } => b"IwPQ",
     });
     put_index_header(&mut head, shape, rows);
@@ -208,9 +212,9 @@ fn frames(shape: &Shape, rows: usize) -> [Vec<u8>; 3] {
     let mut quantizer = Vec::new();
     quantizer.push(0); // no direct map
     put_len(&mut quantizer, 0);
-    quantizer.push(0); // by_residual
+    quantizer.push(u8::from(shape.code.is_residual())); // at BY_RESIDUAL
     put_len(&mut quantizer, code_size);
-    if let Code::Pq4 { .. } = shape.code {
+    if let Code::Pq4 { .. } | Code::Pq4Residual { .. } = shape.code {
         quantizer.extend((BLOCK_ROWS as u32).to_le_bytes());
         put_len(&mut quantizer, m.next_multiple_of(2));
         quantizer.extend(0_u32.to_le_bytes()); // implem: chosen by FAISS
@@ -222,7 +226,7 @@ fn frames(shape: &Shape, rows: usize) -> [Vec<u8>; 3] {
 
     let mut lists = Vec::new();
     match shape.code {
-        Code::Pq4 { .. } => {
+        Code::Pq4 { .. } | Code::Pq4Residual { .. } => {
             lists.extend(b"ilbl");
             put_len(&mut lists, shape.nlist);
             lists.extend(NO_CODE_SIZE.to_le_bytes());

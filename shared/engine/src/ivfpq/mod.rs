@@ -1,17 +1,20 @@
 //! FAISS IVF-PQ: trained quantizers, codes of rows, and the search that selects candidates.
 //!
 //! The only room that touches FAISS. It is called through `shim.cpp`, which wraps the few parts that are used: k-means,
-//! the coarse quantizer, the product quantizer, and the scan of lists. The file is read and written here, in Rust
-//! ([`layout`]), byte for byte as FAISS would, so that a damaged file is an error before FAISS sees any of it.
+//! the coarse quantizer, the product quantizer, and the scan of lists (`fast_scan.h` says what is wrong with FAISS's
+//! own, and makes it right). The file is read and written here, in Rust (`layout`), byte for byte as FAISS would, so
+//! that a damaged file is an error before FAISS sees any of it.
 //!
 //! What callers must know:
-//! - Every call runs on the calling thread alone; FAISS's OpenMP is held to one thread. Parallelism is the caller's: all
-//!   types are `Send + Sync`, rows may be assigned and encoded in chunks, and the result does not depend on the chunks.
+//! - Every call runs on the calling thread alone; FAISS's OpenMP is held to one thread. Parallelism is the caller's:
+//!   all types are `Send + Sync`, rows may be assigned and encoded in chunks, and the result does not depend on the
+//!   chunks. Only [`Generation::train`] spreads itself, over the rayon pool that it is called in.
 //! - Training is deterministic: the same sample and seed give the same bytes.
-//! - Codes are never residuals, so a row's code does not depend on its list and a merge copies codes.
+//! - A row keeps its list and code for as long as its generation lives, so a merge copies codes, also those that code
+//!   the difference from the list's centroid.
 //! - Ids are row numbers, and rows are numbered in the order of the lists: list i holds `starts[i]..starts[i + 1]`.
-//! - A search may return fewer rows than match: 4-bit distances have 65,536 steps, and the worst one means "none". With a
-//!   zero query, or when all rows are alike, it can be all of them. Fewer than wanted means: scan exactly.
+//! - A search may return fewer rows than match: 4-bit distances have 65,536 steps, and the worst one means "none". With
+//!   a zero query, or when all rows are alike, it can be all of them. Fewer than wanted means: scan exactly.
 //! - Values above [`Shape::largest_value`] would overflow f32 inside FAISS, where k-means then never ends; they are
 //!   [`IvfError::OutOfRange`].
 //!
@@ -54,6 +57,12 @@ pub enum Code {
         /// Sub-quantizers; a divisor of the dimension.
         m: usize,
     },
+    /// The same, of the difference between a row and its list's centroid (FAISS: PQ{m}x4fsr): tells rows of a tight
+    /// cluster apart.
+    Pq4Residual {
+        /// Sub-quantizers; a divisor of the dimension.
+        m: usize,
+    },
     /// `m` sub-quantizers of 8 bits (FAISS: PQ{m}).
     Pq8 {
         /// Sub-quantizers; a divisor of the dimension.
@@ -65,16 +74,21 @@ impl Code {
     /// Sub-quantizers.
     pub fn m(self) -> usize {
         match self {
-            Self::Pq4 { m } | Self::Pq8 { m } => m,
+            Self::Pq4 { m } | Self::Pq4Residual { m } | Self::Pq8 { m } => m,
         }
     }
 
     /// Bits of one sub-quantizer.
     fn bits(self) -> usize {
         match self {
-            Self::Pq4 { .. } => 4,
+            Self::Pq4 { .. } | Self::Pq4Residual { .. } => 4,
             Self::Pq8 { .. } => 8,
         }
+    }
+
+    /// Whether rows are coded by their difference from the centroid of their list.
+    pub fn is_residual(self) -> bool {
+        matches!(self, Self::Pq4Residual { .. })
     }
 
     /// Codewords of one sub-quantizer: the fewest rows that train it.
@@ -90,7 +104,7 @@ impl Code {
     /// Bytes that the codes of a list of `rows` rows take: 4-bit codes are kept in blocks of 32.
     fn list_bytes(self, rows: usize) -> usize {
         match self {
-            Self::Pq4 { .. } => rows.next_multiple_of(BLOCK_ROWS) * self.bytes(),
+            Self::Pq4 { .. } | Self::Pq4Residual { .. } => rows.next_multiple_of(BLOCK_ROWS) * self.bytes(),
             Self::Pq8 { .. } => rows * self.bytes(),
         }
     }

@@ -38,6 +38,7 @@ unsafe extern "C" {
         nlist: usize,
         m: usize,
         bits: usize,
+        by_residual: c_int,
         centroids: *const u8,
         codebooks: *const u8,
         out: *mut *mut Ivf,
@@ -113,7 +114,8 @@ pub(super) struct Clusters {
     pub(super) seed: u64,
 }
 
-/// k-means. `sample` is at least `count` whole rows of values up to `Shape::largest_value`: beyond, FAISS never returns.
+/// k-means. `sample` is at least `count` whole rows of values up to `Shape::largest_value`: beyond, FAISS never
+/// returns.
 pub(super) fn cluster(clusters: Clusters, sample: &[f32]) -> Result<Vec<f32>, IvfError> {
     let mut centroids = vec![0.0; clusters.count * clusters.dimension];
     // SAFETY: the shim reads `rows` x dimension values of the sample and writes count x dimension centroids.
@@ -146,6 +148,16 @@ pub(super) fn bytes_of(values: &[f32]) -> &[u8] {
     const { assert!(cfg!(target_endian = "little"), "FAISS files are little-endian") };
     // SAFETY: every byte of an f32 is initialized, and u8 needs no alignment.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
+
+/// The other way round.
+pub(super) fn values_of(bytes: &[u8]) -> Vec<f32> {
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|value| f32::from_le_bytes(*value))
+        .collect()
 }
 
 /// Trained quantizers and, once allocated, lists of codes. Owns the shim's object.
@@ -187,6 +199,7 @@ impl Native {
                 shape.nlist,
                 shape.code.m(),
                 shape.code.bits(),
+                c_int::from(shape.code.is_residual()),
                 centroids.as_ptr(),
                 codebooks.as_ptr(),
                 &raw mut out,
@@ -291,33 +304,44 @@ impl Native {
         Ok(flat)
     }
 
-    /// The nearest centroid of each of `count` rows.
-    pub(super) fn assign(&self, rows: &[f32], count: usize) -> Result<Vec<u32>, IvfError> {
-        debug_assert_eq!(rows.len(), count * self.shape.dimension);
+    /// The nearest centroid of each row.
+    pub(super) fn assign(&self, rows: &[f32]) -> Result<Vec<u32>, IvfError> {
+        let count = rows.len() / self.shape.dimension;
         let mut lists = vec![0; count];
         // SAFETY: the shim reads `count` rows and writes a list for each.
         call(|message| unsafe { genai_assign(message, self.ivf.as_ptr(), count, rows.as_ptr(), lists.as_mut_ptr()) })?;
         Ok(lists)
     }
 
-    /// The code of each of `count` rows.
-    pub(super) fn encode(&self, rows: &[f32], count: usize) -> Result<Vec<u8>, IvfError> {
-        debug_assert_eq!(rows.len(), count * self.shape.dimension);
+    /// The code of each row.
+    pub(super) fn encode(&self, rows: &[f32]) -> Result<Vec<u8>, IvfError> {
+        let count = rows.len() / self.shape.dimension;
         let mut codes = vec![0; count * self.shape.code.bytes()];
         // SAFETY: the shim reads `count` rows and writes a code for each.
         call(|message| unsafe { genai_encode(message, self.ivf.as_ptr(), count, rows.as_ptr(), codes.as_mut_ptr()) })?;
         Ok(codes)
     }
 
-    /// The distance to each centroid. `query` is one row.
+    fn check_query(&self, query: &[f32]) -> Result<(), IvfError> {
+        let dimension = self.shape.dimension;
+        match query.len() == dimension {
+            true => Ok(()),
+            false => Err(IvfError::input(format!(
+                "a query of {} values, not {dimension}",
+                query.len()
+            ))),
+        }
+    }
+
+    /// The distance to each centroid.
     pub(super) fn coarse_distances(&self, query: &[f32], out: &mut Vec<f32>) -> Result<(), IvfError> {
-        debug_assert_eq!(query.len(), self.shape.dimension);
+        self.check_query(query)?;
         out.resize(self.shape.nlist, 0.0);
         // SAFETY: the shim reads one row and writes nlist distances.
         call(|message| unsafe { genai_coarse_distances(message, self.ivf.as_ptr(), query.as_ptr(), out.as_mut_ptr()) })
     }
 
-    /// `query` is one row, `lists` exist and differ, 0 < k <= rows, and the selector has a bit for each row.
+    /// `lists` exist and differ, 0 < k <= rows, and the selector has a bit for each row.
     pub(super) fn search(
         &self,
         query: &[f32],
@@ -325,7 +349,7 @@ impl Native {
         k: usize,
         selector: Option<&[u8]>,
     ) -> Result<Vec<u32>, IvfError> {
-        debug_assert_eq!(query.len(), self.shape.dimension);
+        self.check_query(query)?;
         let mut rows = vec![0; k];
         let mut found = 0;
         // SAFETY: lengths are passed with their pointers; the shim writes at most k rows and how many.

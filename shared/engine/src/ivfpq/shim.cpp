@@ -5,16 +5,13 @@
 // more than the calling thread (omp_set_num_threads is per thread, so each call sets it).
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <exception>
 #include <memory>
-#include <numeric>
 #include <stdexcept>
-#include <utility>
 #include <vector>
 
 #include <omp.h>
@@ -22,16 +19,18 @@
 #include <faiss/Clustering.h>
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexIVFPQ.h>
-#include <faiss/IndexIVFPQFastScan.h>
 #include <faiss/impl/IDSelector.h>
 #include <faiss/impl/pq4_fast_scan.h>
-#include <faiss/invlists/InvertedLists.h>
-#include <faiss/utils/AlignedTable.h>
 #include <faiss/utils/distances.h>
+
+#include "fast_scan.h"
+#include "row_lists.h"
 
 namespace {
 
 using faiss::idx_t;
+using genai::FastScan;
+using genai::RowLists;
 
 constexpr size_t kBlockRows = 32;
 constexpr size_t kMessageBytes = 512;
@@ -64,115 +63,6 @@ int guard(char* message, F&& f) {
     }
     return 1;
 }
-
-// Lists in one allocation. Ids are row numbers, and rows are numbered in the order of the lists.
-struct RowLists final : faiss::InvertedLists {
-    std::vector<uint32_t> starts;        // nlist + 1
-    std::vector<size_t> offsets;         // nlist + 1, in `codes`
-    std::vector<idx_t> ids;              // 0, 1, 2, ...
-    faiss::AlignedTableTightAlloc<uint8_t> codes;
-
-    // `block_rows` rows share a block; 1 for codes that stand by themselves.
-    RowLists(size_t nlist, size_t code_size, size_t block_rows, const uint32_t* starts_in)
-            : InvertedLists(nlist, block_rows == 1 ? code_size : INVALID_CODE_SIZE),
-              starts(starts_in, starts_in + nlist + 1),
-              offsets(nlist + 1, 0),
-              ids(starts[nlist]) {
-        for (size_t i = 0; i < nlist; i++) {
-            size_t blocks = (list_size(i) + block_rows - 1) / block_rows;
-            offsets[i + 1] = offsets[i] + blocks * block_rows * code_size;
-        }
-        std::iota(ids.begin(), ids.end(), idx_t(0));
-        codes.resize(offsets[nlist]);
-        codes.clear();
-    }
-
-    size_t list_size(size_t i) const override {
-        return starts[i + 1] - starts[i];
-    }
-    const uint8_t* get_codes(size_t i) const override {
-        return codes.get() + offsets[i];
-    }
-    const idx_t* get_ids(size_t i) const override {
-        return ids.data() + starts[i];
-    }
-
-    size_t add_entries(size_t, size_t, const idx_t*, const uint8_t*) override {
-        throw std::logic_error("lists are immutable");
-    }
-    void update_entries(size_t, size_t, size_t, const idx_t*, const uint8_t*) override {
-        throw std::logic_error("lists are immutable");
-    }
-    void resize(size_t, size_t) override {
-        throw std::logic_error("lists are immutable");
-    }
-};
-
-// Fast scan adds up 8-bit distances in 16 bits, and scales them so that the largest sum is 65535. But it rounds them
-// afterwards: with more than 257 sub-quantizers the sum of the rounded ones can pass 65535, and the best inner product
-// (or the worst distance) starts again at 0. A query that equals a stored row of +1 and -1 did not find it.
-struct FastScan final : faiss::IndexIVFPQFastScan {
-    using faiss::IndexIVFPQFastScan::IndexIVFPQFastScan;
-
-    void compute_LUT(
-            size_t n,
-            const float* x,
-            const CoarseQuantized& cq,
-            faiss::AlignedTable<float>& tables,
-            faiss::AlignedTable<float>& biases) const override {
-        IndexIVFPQFastScan::compute_LUT(n, x, cq, tables, biases);
-        if (M > 65535 / 255) {
-            for (size_t i = 0; i < n; i++) {
-                fit_spans(tables.get() + i * M * ksub);
-            }
-        }
-    }
-
-    // Makes the span of each sub-quantizer's table a whole number of steps, 65535 steps together, so that nothing is
-    // left to round. Does nothing where the rounded sum stays in range.
-    void fit_spans(float* tables) const {
-        std::vector<float> least(M), span(M);
-        double total = 0;
-        float widest = 0;
-        for (size_t m = 0; m < M; m++) {
-            auto [low, high] = std::minmax_element(tables + m * ksub, tables + (m + 1) * ksub);
-            least[m] = *low;
-            span[m] = *high - *low;
-            total += span[m];
-            widest = std::max(widest, span[m]);
-        }
-        double scale = std::min(255 / double(widest), 65535 / total);
-        if (!std::isfinite(scale)) {
-            return;
-        }
-        int64_t rounded = 0, floored = 0;
-        std::vector<std::pair<double, size_t>> remainders(M);
-        std::vector<int64_t> steps(M);
-        for (size_t m = 0; m < M; m++) {
-            double exact = span[m] * scale;
-            steps[m] = int64_t(exact);
-            rounded += int64_t(exact + 0.5);
-            floored += steps[m];
-            remainders[m] = {steps[m] - exact, m}; // most negative first: the largest remainder
-        }
-        // FAISS computes in f32: leave a margin.
-        if (rounded < 65535 - 64) {
-            return;
-        }
-        std::sort(remainders.begin(), remainders.end());
-        int64_t missing = std::min<int64_t>(65535 - floored, M);
-        for (int64_t i = 0; i < missing; i++) {
-            steps[remainders[i].second] += steps[remainders[i].second] < 255;
-        }
-        for (size_t m = 0; m < M; m++) {
-            float factor = span[m] > 0 ? float(steps[m] / (span[m] * scale)) : 0;
-            for (size_t c = 0; c < ksub; c++) {
-                float& entry = tables[m * ksub + c];
-                entry = least[m] + (entry - least[m]) * factor;
-            }
-        }
-    }
-};
 
 } // namespace
 
@@ -223,6 +113,7 @@ int genai_new(
         size_t nlist,
         size_t m,
         size_t bits,
+        int by_residual,
         const uint8_t* centroids,
         const uint8_t* codebooks,
         Ivf** out) {
@@ -244,9 +135,12 @@ int genai_new(
             ivf->pq = &index->pq;
             ivf->index = std::move(index);
         }
-        ivf->index->by_residual = false;
+        ivf->index->by_residual = by_residual != 0;
         ivf->index->is_trained = true;
         std::memcpy(ivf->pq->centroids.data(), codebooks, ivf->pq->centroids.size() * sizeof(float));
+        if (auto* scan = dynamic_cast<FastScan*>(ivf->index.get())) {
+            scan->measure_codebooks();
+        }
         *out = ivf.release();
     });
 }
@@ -372,7 +266,18 @@ int genai_search(
         size_t* found) {
     return guard(message, [&] {
         std::vector<idx_t> keys(lists, lists + probes);
-        std::vector<float> coarse(probes, 0); // codes are not residuals: the distance to the centroid adds nothing
+        FastScan::Tables tables;
+        if (auto* scan = dynamic_cast<const FastScan*>(ivf->index.get()); scan && scan->needs_preparation()) {
+            scan->prepare(query, k, selector, *ivf->lists, keys, tables);
+            FastScan::prepared = &tables;
+        }
+        struct Reset {
+            ~Reset() {
+                FastScan::prepared = nullptr;
+            }
+        } reset;
+        probes = keys.size();
+        std::vector<float> coarse(probes, 0); // residuals are FastScan's alone, and it has what it wants
         std::vector<float> distances(k);
         std::vector<idx_t> labels(k, -1);
         faiss::IDSelectorBitmap bits(selector_bytes, selector);

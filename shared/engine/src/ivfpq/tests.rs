@@ -1,5 +1,5 @@
-//! The room against FAISS itself (its own add, reader and writer, through faiss-sys), against a plain computation of the
-//! same distances, and against inputs that FAISS does not take well.
+//! The room against FAISS itself (its own add, reader and writer, through faiss-sys), against a plain computation of
+//! the same distances, and against inputs that FAISS does not take well.
 #![allow(unsafe_code)]
 
 mod degenerate;

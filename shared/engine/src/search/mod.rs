@@ -144,7 +144,10 @@ fn run(
         .try_fold(top, |top, piece| scan.piece(piece, top))
         .try_reduce(top, |left, right| Ok(left.merge(right)))?;
 
-    let counts = shards.iter().zip(&live).map(|(view, live)| live.count(view.shard.rows()));
+    let counts = shards
+        .iter()
+        .zip(&live)
+        .map(|(view, live)| live.count(view.shard.rows()));
     let selected: u64 = counts.clone().sum();
     let scanned = counts.zip(&candidates).filter(|(_, candidates)| candidates.is_none());
     plan.flat_rows = scanned.map(|(count, _)| count).sum();

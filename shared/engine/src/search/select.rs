@@ -45,11 +45,22 @@ pub(super) fn select(
     let query = searchable.space.query(request.vector);
     let live_rows = live.count(shard.rows());
     let depth = u64::try_from(point.depth).unwrap_or(u64::MAX).min(live_rows);
-    let probed = lists(searchable, head, live, &query, point.nprobe, live_rows.min(depth * SLACK))?;
+    let probed = lists(
+        searchable,
+        head,
+        live,
+        &query,
+        point.nprobe,
+        live_rows.min(depth * SLACK),
+    )?;
     let selector = selector(live, head, &probed.numbers, shard.rows());
     let k = usize::try_from(depth).unwrap_or(usize::MAX);
     let threads = (probed.rows / ROWS_PER_THREAD + 1).min(rayon::current_num_threads() as u64);
-    let share = probed.numbers.len().div_ceil(usize::try_from(threads).unwrap_or(1)).max(1);
+    let share = probed
+        .numbers
+        .len()
+        .div_ceil(usize::try_from(threads).unwrap_or(1))
+        .max(1);
     let found: Vec<Vec<u32>> = probed
         .numbers
         .par_chunks(share)

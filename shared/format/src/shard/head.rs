@@ -46,6 +46,8 @@ pub struct IvfCode {
 pub enum IvfCodeKind {
     /// 4 bits, fast scan.
     Pq4,
+    /// The same, of the difference from the list's centroid.
+    Pq4r,
     /// 8 bits.
     Pq8,
 }
@@ -77,7 +79,11 @@ impl RecallCurve {
     #[must_use]
     pub fn recall(&self, point: &RecallPoint) -> f64 {
         let wanted = f64::from(self.queries) * f64::from(self.k);
-        if wanted > 0.0 { f64::from(point.found) / wanted } else { 0.0 }
+        if wanted > 0.0 {
+            f64::from(point.found) / wanted
+        } else {
+            0.0
+        }
     }
 }
 
@@ -121,7 +127,10 @@ impl IvfHead {
         if starts.len() < 2 || starts.first() != Some(&0) || starts.last() != Some(&rows) || !starts.is_sorted() {
             return Err("the inverted lists do not cover the rows");
         }
-        if (self.dimension as usize) < dimension.get() || self.code.m == 0 || self.dimension % self.code.m != 0 {
+        if (self.dimension as usize) < dimension.get()
+            || self.code.m == 0
+            || !self.dimension.is_multiple_of(self.code.m)
+        {
             return Err("the product quantizer does not fit the dimension");
         }
         Ok(())

@@ -240,32 +240,3 @@ proptest! {
         let _ = (Metadata::parse(&json), within(&json));
     }
 }
-
-/// `cargo test --release -p genai-vectors-model -- --ignored --nocapture speed`
-#[test]
-#[ignore = "a measurement"]
-fn parse_speed() {
-    let json =
-        r#"{"title":"The Old Man and the Sea","year":1952,"genres":["novella","sea"],"read":true,"rating":4.25}"#;
-    let clock = crate::SystemClock::new();
-    let rounds = 200_000;
-    let timed = |work: &dyn Fn() -> usize| {
-        let start = crate::Clock::monotonic(&clock);
-        let sum: usize = (0..rounds).map(|_| work()).sum();
-        assert!(sum > 0);
-        (crate::Clock::monotonic(&clock) - start).as_nanos() / rounds
-    };
-    let ours = timed(&|| parse(std::hint::black_box(json)).len());
-    let checked = timed(&|| {
-        let metadata = parse(std::hint::black_box(json));
-        usize::from(metadata.check(&[], &MetadataLimits::default()).is_ok())
-    });
-    let theirs = timed(&|| {
-        let value: serde_json::Value = serde_json::from_str(std::hint::black_box(json)).unwrap();
-        value.as_object().unwrap().len()
-    });
-    println!(
-        "{} bytes: parse {ours} ns, with check {checked} ns, serde_json::Value {theirs} ns",
-        json.len()
-    );
-}

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::IndexUuid;
-use storage::paths;
+use storage::{Tombstone, paths};
 use tokio::sync::Notify;
 
 use super::{IndexingError, collect};
@@ -66,24 +66,35 @@ pub struct Purger {
 }
 
 impl Purger {
-    /// One run over all tombstones; how many objects went.
+    /// One run over all tombstones; how many objects went. One that fails does not keep the others.
     ///
     /// # Errors
-    /// A later run goes on.
+    /// The last failure; a later run goes on.
     pub async fn run(&mut self, ctx: &Arc<Context>) -> Result<usize, IndexingError> {
-        let purge_age = u64::try_from(ctx.config.collection.purge_age.as_millis()).unwrap_or(u64::MAX);
         let mut deleted = 0_usize;
+        let mut failed = None;
         for tombstone in ctx.ports.catalog.list_tombstones().await? {
-            if self.settled.contains(&tombstone.uuid) {
-                continue;
+            match self.purge(ctx, &tombstone).await {
+                Ok(objects) => deleted = deleted.saturating_add(objects),
+                Err(error) => {
+                    tracing::warn!(%error, index = %tombstone.uuid, "a deleted index is not purged yet");
+                    failed = Some(error);
+                }
             }
-            let purged = purge_once(ctx, tombstone.uuid).await?;
-            let settled_after_ms = tombstone.deleted_ms.saturating_add(purge_age);
-            if purged == 0 && ctx.now_ms() > settled_after_ms {
-                self.settled.insert(tombstone.uuid);
-            }
-            deleted = deleted.saturating_add(purged);
         }
-        Ok(deleted)
+        failed.map_or(Ok(deleted), Err)
+    }
+
+    async fn purge(&mut self, ctx: &Context, tombstone: &Tombstone) -> Result<usize, IndexingError> {
+        if self.settled.contains(&tombstone.uuid) {
+            return Ok(0);
+        }
+        let purge_age = u64::try_from(ctx.config.collection.purge_age.as_millis()).unwrap_or(u64::MAX);
+        let purged = purge_once(ctx, tombstone.uuid).await?;
+        let settled_after_ms = tombstone.deleted_ms.saturating_add(purge_age);
+        if purged == 0 && ctx.now_ms() > settled_after_ms {
+            self.settled.insert(tombstone.uuid);
+        }
+        Ok(purged)
     }
 }

@@ -71,7 +71,7 @@ async fn fold_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Result
         Due::Now => {}
         Due::At(at) => return Ok(Some(Next::At(at))),
         Due::Empty => {
-            finish(ctx, path, &record).await?;
+            finish(ctx, path, &record, holder).await?;
             return Ok(Some(Next::Idle));
         }
     }
@@ -82,9 +82,11 @@ async fn fold_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Result
     let most = ctx.config.fold.max_entries >> attempts.min(31);
     let outcome = fold::fold_once(ctx, path, most).await?;
     match outcome {
-        Outcome::Committed { .. } => forget_failures(ctx, path, &record, holder).await?,
+        Outcome::Committed { .. } if record.lease.as_ref().is_some_and(remembers_failures) => {
+            forget_failures(ctx, path, holder).await;
+        }
         Outcome::Dropped => ctx.metrics.fold_failures.add(1),
-        Outcome::Nothing | Outcome::Gone => {}
+        Outcome::Committed { .. } | Outcome::Nothing | Outcome::Gone => {}
     }
     ring_compaction(ctx, path, &record).await;
     Ok((outcome == Outcome::Gone).then_some(Next::Idle))
@@ -102,7 +104,7 @@ async fn compact_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Res
         compact::Due::Now => {}
         compact::Due::At(at) => return Ok(Some(Next::At(at))),
         compact::Due::Never => {
-            finish(ctx, path, &record).await?;
+            finish(ctx, path, &record, holder).await?;
             return Ok(Some(Next::Idle));
         }
     }
@@ -201,33 +203,41 @@ async fn set_lease(
     Ok(ctx.ports.catalog.set_lease(path, &lease).await?)
 }
 
-/// A fold was committed: nothing is the matter with the index, whatever `record`'s lease remembers.
-async fn forget_failures(
-    ctx: &Context,
-    path: &IndexPath,
-    record: &IndexRecord,
-    holder: &str,
-) -> Result<(), IndexingError> {
-    let remembers = |lease: &Lease| lease.attempts > 0 || lease.retry_at_ms > 0;
-    if !record.lease.as_ref().is_some_and(remembers) {
-        return Ok(());
-    }
-    let Some(current) = ctx.ports.catalog.read_record(path).await? else {
-        return Ok(());
-    };
-    let ours = current.lease.as_ref().filter(|lease| lease.holder == holder);
-    let until_ms = ours.map_or(ctx.now_ms(), |lease| lease.until_ms);
-    // Refused: another process has the lease by now, and will forget in its turn.
-    set_lease(ctx, path, &current, holder, until_ms, 0, 0).await?;
-    Ok(())
+fn remembers_failures(lease: &Lease) -> bool {
+    lease.attempts > 0 || lease.retry_at_ms > 0
 }
 
-/// Nothing is due: the dirty mark goes.
-async fn finish(ctx: &Arc<Context>, path: &IndexPath, record: &IndexRecord) -> Result<(), IndexingError> {
+/// Nothing is the matter with the index any more: a fold was committed, or an operator has removed what made it fail.
+/// Whoever is refused has met another indexer, whose lease it is now, and who will forget in its turn.
+pub(super) async fn forget_failures(ctx: &Context, path: &IndexPath, holder: &str) {
+    let forgotten = async {
+        let Some(record) = ctx.ports.catalog.read_record(path).await? else {
+            return Ok(());
+        };
+        let Some(lease) = record.lease.as_ref().filter(|lease| remembers_failures(lease)) else {
+            return Ok(());
+        };
+        let is_ours = lease.holder == holder;
+        let until_ms = if is_ours { lease.until_ms } else { ctx.now_ms() };
+        set_lease(ctx, path, &record, holder, until_ms, 0, 0).await?;
+        Ok::<_, IndexingError>(())
+    };
+    if let Err(error) = forgotten.await {
+        tracing::warn!(%error, "cannot take back the failures of an index");
+    }
+}
+
+/// Nothing is due: a lease that remembers failures is reset, and the dirty mark goes.
+async fn finish(ctx: &Arc<Context>, path: &IndexPath, record: &IndexRecord, holder: &str) -> Result<(), IndexingError> {
     let manifest = objects::manifest(ctx, record).await?;
     let has_tail = !record.wal.is_empty();
-    let has_work = has_tail || compact::due(ctx, &manifest, has_tail) != compact::Due::Never;
-    if record.dirty_since_ms.is_none() || has_work {
+    if has_tail || compact::due(ctx, &manifest, has_tail) != compact::Due::Never {
+        return Ok(());
+    }
+    if record.lease.as_ref().is_some_and(remembers_failures) {
+        forget_failures(ctx, path, holder).await;
+    }
+    if record.dirty_since_ms.is_none() {
         return Ok(());
     }
     let clear = ClearDirty {

@@ -25,6 +25,11 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
         object.insert("vectorCount".to_owned(), json!(size.vectors));
         object.insert("unindexedCount".to_owned(), json!(size.unindexed));
         object.insert("sizeBytes".to_owned(), json!(size.bytes));
+        object.insert("indexedCount".to_owned(), json!(size.indexed));
+        // As the builder measured it; absent while everything is scanned exactly.
+        if let Some([ten, hundred]) = size.recall {
+            object.insert("measuredRecall".to_owned(), json!({"at10": ten, "at100": hundred}));
+        }
     }
     Ok(json!({"index": index}).to_string().into_bytes())
 }

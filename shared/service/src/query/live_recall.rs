@@ -40,8 +40,7 @@ impl Sample {
         let exact = {
             let ctx = Arc::clone(&ctx);
             let Self { search, found } = self;
-            let run = move || execute(&snapshot, &search, &ctx.pool).map(|answer| (answer.hits, found));
-            run
+            move || execute(&snapshot, &search, &ctx.pool).map(|answer| (answer.hits, found))
         };
         let (truth, found) = match ctx.pool.run(exact).await {
             Ok(Ok(answers)) => answers,

@@ -12,7 +12,7 @@ use format::wal::WalObject;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use model::{ApiError, DeadId, IndexUuid, ManifestId, ShardId, WalId};
 use roaring::RoaringBitmap;
-use storage::paths::{self, ShardFile};
+use storage::paths::{self, ObjectKind, ShardFile};
 use storage::{ObjectName, StoreError};
 
 use super::cache::ByteCache;
@@ -22,7 +22,6 @@ use crate::config::CacheConfig;
 use crate::{Context, errors};
 
 const UNREADABLE: &str = "Stored data of this index cannot be read; the server's log names the object";
-const UNREADABLE_WAL: &str = "A write of this index cannot be read back; an operator has to repair or quarantine it, the server's log names the object";
 /// Objects up to this are decoded where they arrive: it takes less than handing them to the pool is worth.
 const INLINE_BYTES: usize = 64 * 1024;
 /// WAL objects fetched at a time for one index: each may become a job of the pool, whose queue is bounded.
@@ -64,7 +63,8 @@ impl ReadFault {
         }
     }
 
-    /// What the client sees; the log names the object, the client does not learn it.
+    /// What the client sees. The log names the object; the client learns no more than which write to tell the operator
+    /// of.
     pub(crate) fn into_api(self) -> ApiError {
         match self {
             Self::Missing(name) => {
@@ -82,11 +82,14 @@ impl ReadFault {
 }
 
 fn unreadable(name: &ObjectName) -> ApiError {
-    let is_wal = matches!(paths::parse(name), Some(storage::ObjectKind::Wal(_)));
-    let message = if is_wal { UNREADABLE_WAL } else { UNREADABLE };
-    ApiError::Internal {
-        message: message.to_owned(),
-    }
+    let message = match paths::parse(name) {
+        Some(ObjectKind::Wal(entry)) => format!(
+            "Write {entry} of this index cannot be read back; an operator has to repair or quarantine it, the server's \
+             log names the object"
+        ),
+        _ => UNREADABLE.to_owned(),
+    };
+    ApiError::Internal { message }
 }
 
 /// Caches of immutable things, so never stale; and the newest snapshot of each index.
@@ -143,19 +146,33 @@ impl ReadCaches {
     }
 }
 
-/// Fetches `name` and turns its bytes into a value on the pool.
+/// Fetches `name` and turns its bytes into a value on the pool. A copy that turns out to be damaged on the way here is
+/// dropped, and the store asked once more.
 async fn load<T: Send + 'static>(
     ctx: &Context,
     name: ObjectName,
+    decode: impl Fn(bytes::Bytes) -> Result<(T, usize), String> + Send + Clone + 'static,
+) -> Result<(T, usize), ReadFault> {
+    let loaded = load_once(ctx, &name, decode.clone()).await;
+    let is_unreadable = matches!(loaded, Err(ReadFault::Unreadable { .. }));
+    if is_unreadable && ctx.ports.objects.invalidate(std::slice::from_ref(&name)).await {
+        return load_once(ctx, &name, decode).await;
+    }
+    loaded
+}
+
+async fn load_once<T: Send + 'static>(
+    ctx: &Context,
+    name: &ObjectName,
     decode: impl FnOnce(bytes::Bytes) -> Result<(T, usize), String> + Send + 'static,
 ) -> Result<(T, usize), ReadFault> {
     ctx.metrics.cache_misses.add(1);
     let bytes = ctx
         .ports
         .objects
-        .get(&name)
+        .get(name)
         .await
-        .map_err(|error| ReadFault::store(&name, error))?;
+        .map_err(|error| ReadFault::store(name, error))?;
     let decoded = if bytes.len() <= INLINE_BYTES {
         decode(bytes)
     } else {
@@ -164,7 +181,7 @@ async fn load<T: Send + 'static>(
             .await
             .map_err(ReadFault::Pool)?
     };
-    decoded.map_err(|reason| ReadFault::unreadable(&name, reason))
+    decoded.map_err(|reason| ReadFault::unreadable(name, reason))
 }
 
 /// The record's manifest; an empty one before the first fold.
@@ -225,6 +242,21 @@ pub(crate) async fn shard(ctx: &Context, index: IndexUuid, entry: &ShardEntry) -
 }
 
 async fn open_shard(ctx: &Context, index: IndexUuid, entry: &ShardEntry) -> Result<(Arc<Shard>, usize), ReadFault> {
+    let opened = open_shard_once(ctx, index, entry).await;
+    if matches!(opened, Err(ReadFault::Unreadable { .. })) {
+        let files = ShardFile::ALL.map(|file| paths::shard_file(index, entry.id, file));
+        if ctx.ports.objects.invalidate(&files).await {
+            return open_shard_once(ctx, index, entry).await;
+        }
+    }
+    opened
+}
+
+async fn open_shard_once(
+    ctx: &Context,
+    index: IndexUuid,
+    entry: &ShardEntry,
+) -> Result<(Arc<Shard>, usize), ReadFault> {
     ctx.metrics.cache_misses.add(1);
     let get = async |file: ShardFile| {
         let name = paths::shard_file(index, entry.id, file);

@@ -10,7 +10,7 @@ use super::snapshot::same_content;
 use crate::{Context, errors};
 
 /// What an index holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct IndexSize {
     /// Live rows of the shards at the manifest.
     pub vectors: u64,
@@ -20,6 +20,10 @@ pub(crate) struct IndexSize {
     pub bytes: u64,
     /// Shards of the manifest.
     pub shards: u64,
+    /// Rows of shards with an index, dead ones included.
+    pub indexed: u64,
+    /// Recall@10 and recall@100 that were measured when these were built, by rows; `None` without any.
+    pub recall: Option<[f64; 2]>,
 }
 
 impl IndexSize {
@@ -32,8 +36,32 @@ impl IndexSize {
             unindexed: record.wal.iter().map(|entry| u64::from(entry.rows)).sum(),
             bytes: stored.saturating_add(record.tail_kib.saturating_mul(1024)),
             shards: manifest.shards.len() as u64,
+            indexed: indexed_rows(manifest),
+            recall: measured_recall(manifest),
         }
     }
+}
+
+fn indexed_rows(manifest: &Manifest) -> u64 {
+    let indexed = manifest.shards.iter().filter(|shard| shard.ivf.is_some());
+    indexed.map(|shard| u64::from(shard.rows)).sum()
+}
+
+fn measured_recall(manifest: &Manifest) -> Option<[f64; 2]> {
+    const PARTS: f64 = 10_000.0;
+    let rows = indexed_rows(manifest);
+    let measured = manifest
+        .shards
+        .iter()
+        .filter_map(|shard| Some((shard.rows, shard.ivf?)));
+    let sums = measured.fold([0.0, 0.0], |[ten, hundred], (rows, ivf)| {
+        let rows = f64::from(rows) / PARTS;
+        [
+            ten + rows * f64::from(ivf.recall10),
+            hundred + rows * f64::from(ivf.recall100),
+        ]
+    });
+    (rows > 0).then(|| sums.map(|sum| sum / rows as f64))
 }
 
 /// The index's record and what it holds as of now, or NotFound.

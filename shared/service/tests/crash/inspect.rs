@@ -89,6 +89,12 @@ async fn open_index(store: &MemoryStore, record: IndexRecord) -> Result<FoundInd
     for entry in &manifest.shards {
         reader.add_shard(&manifest, entry, &mut folded).await?;
     }
+    if let Some(train) = &manifest.train {
+        let bytes = reader.get(paths::train(record.uuid, train.id)).await?;
+        if bytes.len() as u64 != train.size || format::crc32c(&bytes) != train.crc32c {
+            return Err(format!("I4: training generation {} is another one", train.id));
+        }
+    }
     let rows = reader.lay_tail_over(&record, folded.clone()).await?;
     Ok(FoundIndex {
         reachable: reader.reachable,
@@ -151,7 +157,7 @@ impl Reader<'_> {
     async fn shard(&mut self, entry: &ShardEntry) -> Result<Shard, String> {
         let mut files = HashMap::new();
         for file in ShardFile::ALL {
-            if file != ShardFile::Index {
+            if file != ShardFile::Index || entry.files.index.is_some() {
                 files.insert(file, self.get(paths::shard_file(self.index, entry.id, file)).await?);
             }
         }

@@ -153,11 +153,14 @@ pub fn wide_steps() -> Vec<Step> {
     ]
 }
 
-/// Small enough that a handful of rows goes through everything.
+/// Small enough that a handful of rows goes through everything: compactions of four rows train a generation and make a
+/// shard with an index, and queries ask it for all it has, so that answers stay exact.
 pub fn config(absorbing: bool) -> Config {
     let mut config = Config {
         compaction: PolicyConfig {
             fan_in: 2,
+            flat_threshold: 4,
+            busy_factor: 1,
             dead_fraction: 0.95,
             ..PolicyConfig::default()
         },
@@ -167,6 +170,8 @@ pub fn config(absorbing: bool) -> Config {
         config.compaction.absorb_ratio = 0;
         config.compaction.absorb_free_bytes = 0;
     }
+    config.search.nprobe = Some(u32::MAX);
+    config.search.rerank_depth = Some(10_000);
     config.write.retry_pause = Duration::from_micros(10);
     config.fold.due_entries = 1;
     config.fold.lease = Duration::from_secs(2);

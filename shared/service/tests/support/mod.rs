@@ -8,6 +8,7 @@ use engine::pool::Pool;
 use genai_vectors_service::{Config, Context, Input, Ports, Service};
 use model::{ApiError, Ids, ManualClock, Operation, OsRandom, Strictness};
 use serde_json::{Value, json};
+use storage::layers::disk_cache::{DiskCache, DiskCacheConfig};
 use storage::layers::faults::{FaultPlan, FaultStore};
 use storage::local::InProcessDoorbell;
 use storage::{CasCatalog, IndexPath, MemoryStore, ObjectStore};
@@ -28,6 +29,7 @@ pub struct World {
     pub service: Service,
     config: Config,
     pool: Arc<Pool>,
+    disk_cache: Option<DiskCacheConfig>,
 }
 
 impl World {
@@ -47,10 +49,15 @@ impl World {
 
     /// An empty database in this store.
     pub async fn over(store: MemoryStore, config: Config) -> Self {
+        Self::behind(None, store, config).await
+    }
+
+    /// An empty database in this store, read through a disk cache.
+    pub async fn behind(disk_cache: Option<DiskCacheConfig>, store: MemoryStore, config: Config) -> Self {
         let clock = Arc::new(ManualClock::new(START_MS));
         let plan = FaultPlan::new();
         let pool = Arc::new(Pool::new(2).unwrap());
-        let service = start(&store, &plan, &clock, &pool, &config).await;
+        let service = start(&store, &plan, &clock, &pool, &config, disk_cache.as_ref()).await;
         Self {
             store,
             plan,
@@ -58,17 +65,27 @@ impl World {
             service,
             config,
             pool,
+            disk_cache,
         }
     }
 
     /// The process ends and another one opens the same store: nothing in memory survives.
     pub async fn restart(&mut self) {
-        self.service = start(&self.store, &self.plan, &self.clock, &self.pool, &self.config).await;
+        self.service = self.second().await;
     }
 
     /// A second process over the same store.
     pub async fn second(&self) -> Service {
-        start(&self.store, &self.plan, &self.clock, &self.pool, &self.config).await
+        let disk_cache = self.disk_cache.as_ref();
+        start(
+            &self.store,
+            &self.plan,
+            &self.clock,
+            &self.pool,
+            &self.config,
+            disk_cache,
+        )
+        .await
     }
 
     pub fn ctx(&self) -> &Arc<Context> {
@@ -131,10 +148,15 @@ async fn start(
     clock: &Arc<ManualClock>,
     pool: &Arc<Pool>,
     config: &Config,
+    disk_cache: Option<&DiskCacheConfig>,
 ) -> Service {
     let ids = Ids::new(Arc::clone(clock) as _, Arc::new(OsRandom::new()));
     let objects: Arc<dyn ObjectStore> = Arc::new(FaultStore::new(Arc::new(store.clone()), plan.clone()));
     let catalog = CasCatalog::open(Arc::clone(&objects), ids.clone()).await.unwrap();
+    let objects = match disk_cache {
+        Some(cache) => Arc::new(DiskCache::open(objects, cache.clone()).await),
+        None => objects,
+    };
     let (doorbell, _rings) = InProcessDoorbell::new();
     let ports = Ports {
         objects,

@@ -180,4 +180,8 @@ impl ObjectStore for MeteredStore {
         let size = bytes.len();
         self.note("replace", size, self.inner.replace(name, bytes, expected).await, |_| 0)
     }
+
+    async fn invalidate(&self, names: &[ObjectName]) -> bool {
+        self.inner.invalidate(names).await
+    }
 }

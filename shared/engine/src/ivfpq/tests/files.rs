@@ -15,7 +15,12 @@ fn shape(metric: Metric, code: Code) -> Shape {
 }
 
 fn shapes() -> Vec<Shape> {
-    let codes = [Code::Pq4 { m: 6 }, Code::Pq4 { m: 3 }, Code::Pq8 { m: 4 }];
+    let codes = [
+        Code::Pq4 { m: 6 },
+        Code::Pq4 { m: 3 },
+        Code::Pq4Residual { m: 6 },
+        Code::Pq8 { m: 4 },
+    ];
     BOTH_METRICS
         .into_iter()
         .flat_map(|metric| codes.map(|code| shape(metric, code)))

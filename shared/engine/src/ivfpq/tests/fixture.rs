@@ -8,9 +8,9 @@ use crate::ivfpq::{Coarse, Code, Expected, Generation, Index, Metric, Shape, lay
 
 pub(super) const BOTH_METRICS: [Metric; 2] = [Metric::InnerProduct, Metric::L2];
 
-/// Codes of both kinds with `m` sub-quantizers.
-pub(super) fn both_codes(m: usize) -> [Code; 2] {
-    [Code::Pq4 { m }, Code::Pq8 { m }]
+/// Codes of all kinds with `m` sub-quantizers.
+pub(super) fn all_codes(m: usize) -> [Code; 3] {
+    [Code::Pq4 { m }, Code::Pq4Residual { m }, Code::Pq8 { m }]
 }
 
 pub(super) fn random(seed: u64) -> ChaCha8Rng {
@@ -124,7 +124,7 @@ pub(super) struct Reference {
 pub(super) fn reference(index: &Index, query: &[f32]) -> Reference {
     let bytes = index.to_bytes();
     let parsed = layout::parse(&bytes).unwrap();
-    let codebooks = floats(parsed.codebooks);
+    let (codebooks, centroids) = (floats(parsed.codebooks), floats(parsed.centroids));
     let Shape {
         dimension,
         metric,
@@ -132,48 +132,59 @@ pub(super) fn reference(index: &Index, query: &[f32]) -> Reference {
         code,
     } = index.shape();
     let (m, values) = (code.m(), dimension / code.m());
-    let table = |quantizer: usize, codeword: usize| -> f64 {
+    let codewords_of = |row: &[u8]| -> Vec<usize> {
+        (0..m)
+            .map(|quantizer| match code.bits() {
+                4 => usize::from(row[quantizer / 2] >> (4 * (quantizer % 2)) & 15),
+                _ => usize::from(row[quantizer]),
+            })
+            .collect()
+    };
+    // One term of the distance: the part of a sub-quantizer, with a codeword and in a list.
+    let term = |list: usize, quantizer: usize, codeword: usize| -> f64 {
         let codeword = &codebooks[(quantizer * code.codewords() + codeword) * values..][..values];
-        let pairs = query[quantizer * values..]
-            .iter()
-            .zip(codeword)
-            .map(|(&a, &b)| (f64::from(a), f64::from(b)));
-        match metric {
-            Metric::InnerProduct => -pairs.map(|(a, b)| a * b).sum::<f64>(),
-            Metric::L2 => pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f64>(),
+        let centroid = &centroids[list * dimension + quantizer * values..][..values];
+        let query = &query[quantizer * values..][..values];
+        let one = |((&word, &centre), &query): ((&f32, &f32), &f32)| {
+            let row = f64::from(word) + if code.is_residual() { f64::from(centre) } else { 0.0 };
+            match metric {
+                Metric::InnerProduct => -row * f64::from(query),
+                Metric::L2 => (row - f64::from(query)).powi(2),
+            }
+        };
+        codeword.iter().zip(centroid).zip(query).map(one).sum()
+    };
+    let (mut distances, mut least, mut most, mut widest) = (Vec::new(), f64::MAX, f64::MIN, 0.0_f64);
+    for list in 0..nlist {
+        // Without residuals all lists have the tables of the first.
+        let tables: Vec<Vec<f64>> = (0..m)
+            .map(|quantizer| (0..code.codewords()).map(|word| term(list, quantizer, word)).collect())
+            .collect();
+        let ends = |table: &Vec<f64>| {
+            (
+                table.iter().copied().fold(f64::MAX, f64::min),
+                table.iter().copied().fold(f64::MIN, f64::max),
+            )
+        };
+        let ends: Vec<(f64, f64)> = tables.iter().map(ends).collect();
+        least = least.min(ends.iter().map(|ends| ends.0).sum());
+        most = most.max(ends.iter().map(|ends| ends.1).sum());
+        widest = ends.iter().map(|ends| ends.1 - ends.0).fold(widest, f64::max);
+        for row in index.list_codes(list as u32).unwrap().chunks_exact(code.bytes()) {
+            distances.push(
+                codewords_of(row)
+                    .iter()
+                    .zip(&tables)
+                    .map(|(&word, table)| table[word])
+                    .sum(),
+            );
         }
-    };
-    let tables: Vec<Vec<f64>> = (0..m)
-        .map(|quantizer| {
-            (0..code.codewords())
-                .map(|codeword| table(quantizer, codeword))
-                .collect()
-        })
-        .collect();
-    let codes: Vec<u8> = (0..nlist as u32)
-        .flat_map(|list| index.list_codes(list).unwrap())
-        .collect();
-    let codeword = |row: &[u8], quantizer: usize| match code {
-        Code::Pq4 { .. } => usize::from(row[quantizer / 2] >> (4 * (quantizer % 2)) & 15),
-        Code::Pq8 { .. } => usize::from(row[quantizer]),
-    };
-    let distances = codes
-        .chunks_exact(code.bytes())
-        .map(|row| {
-            (0..m)
-                .map(|quantizer| tables[quantizer][codeword(row, quantizer)])
-                .sum()
-        })
-        .collect();
-    let span = |table: &Vec<f64>| {
-        table.iter().copied().fold(f64::MIN, f64::max) - table.iter().copied().fold(f64::MAX, f64::min)
-    };
-    let spans: Vec<f64> = tables.iter().map(span).collect();
-    let step = (spans.iter().copied().fold(0.0, f64::max) / 255.0).max(spans.iter().sum::<f64>() / 65535.0);
-    let tolerance = match code {
+    }
+    let step = (widest / 255.0).max((most - least) / 65535.0);
+    let tolerance = match code.bits() {
         // Rounding each table entry, twice: for a row that is in and for one that is out.
-        Code::Pq4 { .. } => step * m as f64 * 1.5 + 1e-6,
-        Code::Pq8 { .. } => 1e-5 * (1.0 + spans.iter().sum::<f64>()),
+        4 => step * (m as f64 * 1.5 + 2.0) + 1e-6,
+        _ => 1e-5 * (1.0 + most - least),
     };
     Reference { distances, tolerance }
 }

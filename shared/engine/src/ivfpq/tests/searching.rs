@@ -3,57 +3,73 @@
 use rand::RngExt;
 
 use super::fixture::*;
-use crate::ivfpq::{Index, IvfError, Metric, Shape};
+use crate::ivfpq::{Code, Index, IvfError, Metric, Shape};
 
-/// Every dimension that is odd in some way, with several m.
-fn odd_shapes() -> Vec<Shape> {
-    let dimensions: [(usize, &[usize]); 9] = [
+/// Asks an index of this shape for the nearest of some of its own rows.
+fn assert_finds_the_nearest(shape: Shape, count: usize) {
+    let (index, rows) = built(shape, &clustered(count, shape.dimension, 2));
+    for number in [0, count / 2] {
+        let query = &rows[number * shape.dimension..][..shape.dimension];
+        for k in [1, 10, 40] {
+            let found = index.search(query, &all_lists(&index), k, None).unwrap();
+            assert_nearest(&index, query, |_| true, &found);
+            // What may be missing has the worst distance that there is: not with so few asked for.
+            assert_eq!(found.len(), k, "{shape:?}");
+        }
+    }
+}
+
+#[test]
+fn the_nearest_codes_are_found_at_every_dimension() {
+    let dimensions: [(usize, &[usize]); 8] = [
         (1, &[1]),
         (2, &[1, 2]),
         (3, &[1, 3]),
         (5, &[1, 5]),
         (7, &[1, 7]),
+        (16, &[4, 8, 16]),
         (97, &[1, 97]),
         (98, &[2, 7, 49]), // 97, padded
-        (4096, &[256, 1024]),
-        (16, &[4, 8, 16]),
     ];
-    let mut shapes = Vec::new();
     for (dimension, ms) in dimensions {
         for metric in BOTH_METRICS {
-            for code in ms.iter().flat_map(|&m| both_codes(m)) {
-                shapes.push(Shape {
+            for code in ms.iter().flat_map(|&m| all_codes(m)) {
+                let shape = Shape {
                     dimension,
                     metric,
                     nlist: 6,
                     code,
-                });
+                };
+                assert_finds_the_nearest(shape, 600);
             }
         }
     }
-    shapes
 }
 
 #[test]
-fn the_nearest_codes_are_found_at_every_dimension() {
-    for shape in odd_shapes() {
-        let count = if shape.dimension > 1_000 { 260 } else { 700 };
-        let (index, rows) = built(shape, &clustered(count, shape.dimension, 2));
-        for number in [0, count / 2] {
-            let query = &rows[number * shape.dimension..][..shape.dimension];
-            for k in [1, 10, 40] {
-                let found = index.search(query, &all_lists(&index), k, None).unwrap();
-                assert_nearest(&index, query, |_| true, &found);
-                // What may be missing has the worst distance that there is: not with so few asked for.
-                assert_eq!(found.len(), k, "{shape:?}");
-            }
+fn the_nearest_codes_are_found_at_dimension_4096() {
+    for metric in BOTH_METRICS {
+        for code in [
+            Code::Pq4 { m: 256 },
+            Code::Pq4 { m: 1024 },
+            Code::Pq4 { m: 4096 },
+            Code::Pq4Residual { m: 1024 },
+            Code::Pq8 { m: 256 },
+        ] {
+            let shape = Shape {
+                dimension: 4096,
+                metric,
+                nlist: 3,
+                code,
+            };
+            assert_finds_the_nearest(shape, 260);
         }
     }
 }
 
 #[test]
 fn only_the_given_lists_are_searched() {
-    for code in both_codes(8) {
+    for code in all_codes(8) {
         let shape = Shape {
             dimension: 32,
             metric: Metric::InnerProduct,
@@ -83,7 +99,7 @@ fn only_the_given_lists_are_searched() {
 fn only_selected_rows_are_found() {
     for (metric, code) in BOTH_METRICS
         .into_iter()
-        .flat_map(|metric| both_codes(8).map(|code| (metric, code)))
+        .flat_map(|metric| all_codes(8).map(|code| (metric, code)))
     {
         let shape = Shape {
             dimension: 32,
@@ -122,7 +138,7 @@ fn only_selected_rows_are_found() {
 
 #[test]
 fn more_than_there_is_and_nothing_at_all() {
-    for code in both_codes(4) {
+    for code in all_codes(4) {
         let shape = Shape {
             dimension: 8,
             metric: Metric::L2,
@@ -179,7 +195,7 @@ fn questions(index: &Index, rows: &[f32]) -> Vec<Asked> {
 
 #[test]
 fn eight_threads_get_the_answers_of_one() {
-    for code in both_codes(16) {
+    for code in all_codes(16) {
         let shape = Shape {
             dimension: 64,
             metric: Metric::InnerProduct,
@@ -225,7 +241,7 @@ fn twenty_thousand_searches_leave_nothing_behind() {
         };
         built(shape, &clustered(2_000, 16, 2))
     };
-    for (index, rows) in both_codes(4).map(index_of) {
+    for (index, rows) in all_codes(4).map(index_of) {
         let lists = all_lists(&index);
         let selector = bitmap(index.rows(), |row| row % 2 == 0);
         let mut coarse = Vec::new();

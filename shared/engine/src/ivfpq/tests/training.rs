@@ -9,7 +9,7 @@ use crate::ivfpq::{Coarse, Code, Generation, IvfError, Metric, Shape};
 fn the_same_sample_and_seed_give_the_same_bytes() {
     for (metric, code) in BOTH_METRICS
         .into_iter()
-        .flat_map(|metric| both_codes(8).map(|code| (metric, code)))
+        .flat_map(|metric| all_codes(8).map(|code| (metric, code)))
     {
         let shape = Shape {
             dimension: 32,
@@ -39,20 +39,20 @@ fn a_row_is_assigned_and_encoded_alike_in_any_company() {
     for (dimension, m) in [(100, 25), (96, 6), (7, 7), (4, 2)] {
         for (metric, code) in BOTH_METRICS
             .into_iter()
-            .flat_map(|metric| both_codes(m).map(|code| (metric, code)))
+            .flat_map(|metric| all_codes(m).map(|code| (metric, code)))
         {
             let shape = Shape {
                 dimension,
                 metric,
-                nlist: 70,
+                nlist: 40,
                 code,
             };
-            let mut rows = clustered(900, dimension, 5);
+            let mut rows = clustered(500, dimension, 5);
             let generation = trained(shape, &rows, 1);
             rows.extend(midpoints(&generation));
             let lists = generation.assign(&rows).unwrap();
             let codes = generation.encode(&rows).unwrap();
-            for chunk in [1, 2, 19, 64, 333] {
+            for chunk in [1, 19, 333] {
                 let chunks = || rows.chunks(chunk * dimension);
                 assert_eq!(
                     lists,
@@ -99,7 +99,7 @@ fn a_row_goes_to_the_list_that_a_query_visits_first() {
 fn packed_codes_come_back() {
     let sizes = [0, 1, 31, 32, 33, 0, 64, 65, 100, 0];
     for m in [1, 2, 3, 5, 8, 97] {
-        for code in both_codes(m) {
+        for code in all_codes(m) {
             let shape = Shape {
                 dimension: m * 2,
                 metric: Metric::L2,
@@ -135,7 +135,7 @@ fn packed_codes_come_back() {
 fn merging_codes_is_building_anew() {
     for (metric, code) in BOTH_METRICS
         .into_iter()
-        .flat_map(|metric| both_codes(5).map(|code| (metric, code)))
+        .flat_map(|metric| all_codes(5).map(|code| (metric, code)))
     {
         let shape = Shape {
             dimension: 20,
@@ -199,6 +199,29 @@ fn impossible_training_is_an_error() {
         train(Code::Pq4 { m: 4 }, &rows[..16 * 8]).is_ok(),
         "one row for each codeword"
     );
+}
+
+#[test]
+fn residuals_want_the_list_of_each_row() {
+    let shape = Shape {
+        dimension: 8,
+        metric: Metric::L2,
+        nlist: 3,
+        code: Code::Pq4Residual { m: 4 },
+    };
+    let rows = clustered(100, 8, 1);
+    let generation = trained(shape, &rows, 1);
+    let lists = generation.assign(&rows).unwrap();
+    assert_eq!(
+        generation.encode_assigned(&rows, &lists).unwrap(),
+        generation.encode(&rows).unwrap()
+    );
+    for lists in [&lists[1..], &[], &[3; 100], &[u32::MAX; 100]] {
+        assert!(matches!(
+            generation.encode_assigned(&rows, lists),
+            Err(IvfError::Input(_))
+        ));
+    }
 }
 
 #[test]

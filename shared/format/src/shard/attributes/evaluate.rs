@@ -1,5 +1,7 @@
 //! Filters over bitmaps. `Filter::matches` of the model is the definition; this must agree with it for every row.
 
+use std::ops::Range;
+
 use model::{Condition, Filter, MISSING_KEY_MATCHES_NEGATION, Scalar};
 use roaring::RoaringBitmap;
 
@@ -27,18 +29,103 @@ pub(super) fn filter(attributes: &Attributes, filter: &Filter) -> Rows {
 }
 
 fn all_of(attributes: &Attributes, filters: &[Filter]) -> Rows {
+    let (ranges, others) = joined_ranges(attributes, filters)?;
     let mut rows: Option<RoaringBitmap> = None;
-    for part in filters {
+    for range in ranges {
+        rows = Some(narrowed(rows, range.rows()?));
+    }
+    for part in others {
         if rows.as_ref().is_some_and(RoaringBitmap::is_empty) {
             break;
         }
         let next = filter(attributes, part)?;
-        rows = Some(match rows {
-            Some(rows) => rows & next,
-            None => next,
-        });
+        rows = Some(narrowed(rows, next));
     }
     Ok(rows.unwrap_or_else(|| every(attributes)))
+}
+
+fn narrowed(rows: Option<RoaringBitmap>, next: RoaringBitmap) -> RoaringBitmap {
+    match rows {
+        Some(rows) => rows & next,
+        None => next,
+    }
+}
+
+/// The bounds on one key's numbers, taken together.
+struct JoinedRange<'a> {
+    key: &'a str,
+    /// `None`: no row has the key.
+    field: Option<Field<'a>>,
+    places: Range<usize>,
+}
+
+impl JoinedRange<'_> {
+    /// An array is in no range.
+    fn rows(&self) -> Rows {
+        match &self.field {
+            Some(field) if !self.places.is_empty() => Ok(field.numbers(self.places.clone())? - field.arrays()?),
+            _ => Ok(RoaringBitmap::new()),
+        }
+    }
+}
+
+/// Splits the parts of an AND into ranges of numbers, all bounds on one key taken together, and the rest: a narrow range
+/// between two bounds visits the values between them, not all values beyond either.
+fn joined_ranges<'a>(
+    attributes: &'a Attributes,
+    filters: &'a [Filter],
+) -> Result<(Vec<JoinedRange<'a>>, Vec<&'a Filter>), FormatError> {
+    let mut ranges: Vec<JoinedRange<'a>> = Vec::new();
+    let mut others = Vec::new();
+    for part in filters {
+        let Filter::Field { key, condition } = part else {
+            others.push(part);
+            continue;
+        };
+        if !is_range(condition) {
+            others.push(part);
+            continue;
+        }
+        let known = ranges.iter().position(|range| range.key == key);
+        let place = match known {
+            Some(place) => place,
+            None => {
+                let field = attributes.field(key)?;
+                let places = 0..field.as_ref().map_or(0, Field::number_count);
+                ranges.push(JoinedRange { key, field, places });
+                ranges.len() - 1
+            }
+        };
+        if let Some(JoinedRange {
+            field: Some(field),
+            places,
+            ..
+        }) = ranges.get_mut(place)
+        {
+            let more = places_of(field, condition);
+            *places = places.start.max(more.start)..places.end.min(more.end);
+        }
+    }
+    Ok((ranges, others))
+}
+
+fn is_range(condition: &Condition) -> bool {
+    matches!(
+        condition,
+        Condition::Gt(_) | Condition::Gte(_) | Condition::Lt(_) | Condition::Lte(_)
+    )
+}
+
+/// The places in the dictionary of numbers that a range holds for.
+fn places_of(field: &Field<'_>, condition: &Condition) -> Range<usize> {
+    let count = field.number_count();
+    match condition {
+        Condition::Gt(bound) => field.number_bound(|number| number <= *bound)..count,
+        Condition::Gte(bound) => field.number_bound(|number| number < *bound)..count,
+        Condition::Lt(bound) => 0..field.number_bound(|number| number < *bound),
+        Condition::Lte(bound) => 0..field.number_bound(|number| number <= *bound),
+        _ => 0..0,
+    }
 }
 
 fn every(attributes: &Attributes) -> RoaringBitmap {
@@ -66,10 +153,9 @@ fn present(attributes: &Attributes, field: &Field<'_>, condition: &Condition) ->
         Condition::Exists(true) => field.present(),
         Condition::Exists(false) => Ok(every(attributes) - field.present()?),
         Condition::StartsWith(prefix) => field.starts_with(prefix),
-        Condition::Gt(bound) => range(field, |number| number <= *bound, |_| true),
-        Condition::Gte(bound) => range(field, |number| number < *bound, |_| true),
-        Condition::Lt(bound) => range(field, |_| false, |number| number < *bound),
-        Condition::Lte(bound) => range(field, |_| false, |number| number <= *bound),
+        Condition::Gt(_) | Condition::Gte(_) | Condition::Lt(_) | Condition::Lte(_) => {
+            Ok(field.numbers(places_of(field, condition))? - field.arrays()?)
+        }
     }
 }
 
@@ -96,10 +182,4 @@ fn negation(attributes: &Attributes, field: &Field<'_>, rows: RoaringBitmap) -> 
         field.present()?
     };
     Ok(whole - rows)
-}
-
-/// The numbers from the first one that is not `below` to the last one that is `within`. An array is in no range.
-fn range(field: &Field<'_>, below: impl Fn(f64) -> bool, within: impl Fn(f64) -> bool) -> Rows {
-    let places = field.number_bound(below)..field.number_bound(within);
-    Ok(field.numbers(places)? - field.arrays()?)
 }

@@ -175,4 +175,8 @@ impl ObjectStore for FaultStore {
             name,
         )
     }
+
+    async fn invalidate(&self, names: &[ObjectName]) -> bool {
+        self.inner.invalidate(names).await
+    }
 }

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -13,11 +12,10 @@ use super::listing::Listing;
 use super::lock::DirectoryLock;
 use crate::error::StoreError;
 use crate::etag;
+use crate::file_bytes;
 use crate::objects::{ETag, ObjectMeta};
 use crate::paths::{self, ObjectName};
 
-/// Larger files are mapped instead of read.
-const MAPPED_FROM: u64 = 64 * 1024;
 /// The longest file name of all common file systems.
 const LONGEST_COMPONENT: usize = 255;
 
@@ -87,30 +85,14 @@ impl Files {
     pub(super) fn get(&self, name: &ObjectName) -> Result<Bytes, StoreError> {
         let mut file = self.open(name)?;
         let size = file.metadata().map_err(|error| read_error(name, error))?.len();
-        if size > MAPPED_FROM {
-            return map(&file).map_err(|error| read_error(name, error));
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        file.read_to_end(&mut bytes).map_err(|error| read_error(name, error))?;
-        Ok(Bytes::from(bytes))
+        file_bytes::whole(&mut file, size).map_err(|error| read_error(name, error))
     }
 
     pub(super) fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
         let file = self.open(name)?;
         let size = file.metadata().map_err(|error| read_error(name, error))?.len();
-        let length = range
-            .end
-            .checked_sub(range.start)
-            .and_then(|length| usize::try_from(length).ok());
-        let Some(length) = length.filter(|_| range.end <= size) else {
-            return Err(StoreError::other(format!(
-                "reading {range:?} of {name}, which has {size} bytes"
-            )));
-        };
-        let mut bytes = vec![0; length];
-        file.read_exact_at(&mut bytes, range.start)
-            .map_err(|error| read_error(name, error))?;
-        Ok(Bytes::from(bytes))
+        let part = file_bytes::part(&file, size, &range).map_err(|error| read_error(name, error))?;
+        part.ok_or_else(|| StoreError::other(format!("reading {range:?} of {name}, which has {size} bytes")))
     }
 
     /// Documents are small and change: they are always read.
@@ -203,16 +185,6 @@ impl Files {
 fn is_sound_component(component: &str) -> bool {
     let is_special = matches!(component, "" | "." | "..");
     !is_special && component.len() <= LONGEST_COMPONENT && !component.contains('\0')
-}
-
-/// The file as a view of the page cache.
-#[allow(unsafe_code)]
-fn map(file: &File) -> io::Result<Bytes> {
-    // SAFETY: a map is sound as long as nobody changes or truncates the file below it. Files of a store are written
-    // under another name and are complete before they get their own; from then on they are only ever unlinked or
-    // renamed over, and both leave the mapped file as it is. The directory belongs to one server (its lock).
-    let map = unsafe { memmap2::Mmap::map(file) }?;
-    Ok(Bytes::from_owner(map))
 }
 
 fn read_error(name: impl ToString, error: io::Error) -> StoreError {

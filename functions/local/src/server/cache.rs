@@ -1,0 +1,109 @@
+//! What stands between the service and its storage: the disk cache, and a delay for measuring.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+use storage::ObjectStore;
+use storage::layers::delay::Delay;
+use storage::layers::disk_cache::{DiskCache, DiskCacheConfig, DiskCacheUsage};
+
+use super::args::CacheArgs;
+
+/// The storage, as slow as it shall seem; the catalog's documents are objects too.
+pub(crate) fn delayed(storage: Arc<dyn ObjectStore>, args: &CacheArgs) -> Arc<dyn ObjectStore> {
+    if args.object_delay_ms == 0 {
+        return storage;
+    }
+    Arc::new(Delay::new(storage, Duration::from_millis(args.object_delay_ms)))
+}
+
+/// The disk cache, when one is wanted.
+pub(crate) async fn open(storage: &Arc<dyn ObjectStore>, args: &CacheArgs) -> Option<DiskCache> {
+    let directory = args.cache_dir.as_ref()?;
+    let config = DiskCacheConfig::new(directory, args.cache_mib.saturating_mul(1024 * 1024));
+    Some(DiskCache::open(Arc::clone(storage), config).await)
+}
+
+/// What the service reads from.
+pub(crate) fn in_front(cache: &Option<DiskCache>, storage: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+    match cache {
+        Some(cache) => Arc::new(cache.clone()),
+        None => storage,
+    }
+}
+
+/// The member `diskCache` of `/stats`; null without a cache.
+pub(crate) fn stats(cache: Option<&DiskCache>) -> Value {
+    let Some(DiskCacheUsage {
+        hits,
+        misses,
+        joined,
+        hit_bytes,
+        miss_bytes,
+        evictions,
+        evicted_bytes,
+        corrupt_files,
+        write_failures,
+        files,
+        bytes,
+        limit_bytes,
+    }) = cache.map(DiskCache::usage)
+    else {
+        return Value::Null;
+    };
+    json!({
+        "hits": hits,
+        "misses": misses,
+        "joined": joined,
+        "hitBytes": hit_bytes,
+        "missBytes": miss_bytes,
+        "evictions": evictions,
+        "evictedBytes": evicted_bytes,
+        "corruptFiles": corrupt_files,
+        "writeFailures": write_failures,
+        "files": files,
+        "bytes": bytes,
+        "limitBytes": limit_bytes,
+    })
+}
+
+/// The families of `/metrics`; none without a cache.
+pub(crate) fn register(registry: &mut Registry, cache: Option<&DiskCache>) {
+    let Some(usage) = cache.map(DiskCache::usage) else {
+        return;
+    };
+    let counters = [
+        ("hits", "Requests answered by a cached file", usage.hits),
+        ("misses", "Requests that asked the storage", usage.misses),
+        ("joined", "Requests that waited for the same object", usage.joined),
+        ("hit_bytes", "Bytes answered by cached files", usage.hit_bytes),
+        ("miss_bytes", "Bytes answered by the storage", usage.miss_bytes),
+        ("evictions", "Files removed to make room", usage.evictions),
+        ("evicted_bytes", "Space that they took", usage.evicted_bytes),
+        (
+            "corrupt_files",
+            "Damaged files that were fetched again",
+            usage.corrupt_files,
+        ),
+        ("write_failures", "Objects that could not be kept", usage.write_failures),
+    ];
+    for (name, help, value) in counters {
+        let counter: Counter = Counter::default();
+        counter.inc_by(value);
+        registry.register(format!("disk_cache_{name}"), help, counter);
+    }
+    let gauges = [
+        ("files", "Files held", usage.files),
+        ("bytes", "Space that they take", usage.bytes),
+        ("limit_bytes", "Space that they may take", usage.limit_bytes),
+    ];
+    for (name, help, value) in gauges {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        registry.register(format!("disk_cache_{name}"), help, gauge);
+    }
+}
