@@ -218,7 +218,10 @@ mod tests {
         assert_eq!(refused.status(), 503);
         drop(first);
         assert!(budget.work(weight(10 * MIB, 0, 0)).await.is_ok());
-        assert!(budget.work(weight(500 * MIB, 0, 0)).await.is_ok(), "the largest one, alone");
+        assert!(
+            budget.work(weight(500 * MIB, 0, 0)).await.is_ok(),
+            "the largest one, alone"
+        );
         assert_eq!(budget.used_kib(), 0);
     }
 

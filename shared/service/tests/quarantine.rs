@@ -1,5 +1,5 @@
-//! What happens when indexing fails: folds get smaller and wait longer, they recover when the reason passes, a write
-//! that cannot be read is given up by the operator and by nobody else; a purge that fails does not keep the others.
+//! What happens when a write cannot be read: what is older is folded, the operator and nobody else gives it up; and a
+//! purge that fails does not keep the others.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -60,7 +60,7 @@ async fn index_for_hours(world: &mut World) {
     for _ in 0..64 {
         match work::folds(world.ctx(), &path(INDEX), "indexer").await {
             Next::Idle => return,
-            Next::At(at_ms) => world.clock.set(at_ms.max(world.ctx().now_ms()) + 1),
+            Next::At(at_ms) | Next::NotBefore(at_ms) => world.clock.set(at_ms.max(world.ctx().now_ms()) + 1),
         }
     }
 }
@@ -73,28 +73,6 @@ async fn damage(world: &mut World, entry: WalId) {
 
 fn is_unreadable(health: &Health) -> bool {
     matches!(health, Health::Unreadable { reason } if !reason.is_empty())
-}
-
-#[tokio::test]
-async fn folds_grow_again_when_what_failed_them_has_passed() {
-    let (mut world, _) = world(40).await;
-    world.plan.set_disk_full(true);
-    world.clock.advance(Duration::from_secs(10));
-    for _ in 0..5 {
-        let Next::At(at_ms) = work::folds(world.ctx(), &path(INDEX), "indexer").await else {
-            panic!("a fold on a full disk");
-        };
-        world.clock.set(at_ms + 1);
-    }
-    assert_eq!(record(&world).await.wal.len(), 40);
-    world.plan.set_disk_full(false);
-    index_for_hours(&mut world).await;
-    let folded = record(&world).await;
-    assert_eq!((folded.wal.len(), folded.wal_base), (0, 40));
-    assert!(
-        folded.lease.is_none_or(|lease| lease.attempts == 0),
-        "a later fold would be small"
-    );
 }
 
 #[tokio::test]
