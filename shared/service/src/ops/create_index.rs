@@ -13,7 +13,7 @@ use wire::{Constraints, Members};
 
 use super::settings::{self, EncryptionMembers};
 use super::target::BucketMembers;
-use super::{get_vector_bucket, target};
+use super::{get_vector_bucket, target, text_search};
 use crate::{Context, Input, errors};
 
 const MAX_DIMENSION: i64 = 4096;
@@ -77,12 +77,12 @@ impl Request {
             true,
         );
         let dimension = constraints.integer(members, "dimension", 1..=MAX_DIMENSION, true);
-        let non_filterable_keys = metadata_configuration(members, &mut constraints)?;
+        let metadata = MetadataConfiguration::read(members, &mut constraints);
         let encryption = EncryptionMembers::read(members, &mut constraints);
         let tags = settings::tags(members, &mut constraints, false);
         constraints.finish()?;
         check_tags(&tags)?;
-        check_unique(non_filterable_keys.as_deref().unwrap_or_default())?;
+        let non_filterable_keys = metadata.resolve()?;
         let bucket: BucketName = bucket.resolve(ctx)?;
         let index = target::parse_index(&name.unwrap_or_default())?;
         let dimension = dimension
@@ -103,29 +103,41 @@ impl Request {
     }
 }
 
-/// `metadataConfiguration.nonFilterableMetadataKeys`; `None` when no configuration was given, which GetIndex
-/// answers by leaving the member out.
-fn metadata_configuration(
-    members: &Members<'_>,
-    constraints: &mut Constraints,
-) -> Result<Option<Vec<String>>, ApiError> {
-    let Some(inner) = constraints.object(members, "metadataConfiguration", false) else {
-        return Ok(None);
-    };
-    let text_search = constraints.list(&inner, "textSearchConfigurations", 0..=MAX_NON_FILTERABLE_KEYS, false);
-    if text_search.is_some_and(|list| !list.is_empty()) {
-        return Err(ApiError::text_search_unsupported(
-            "metadataConfiguration.textSearchConfigurations",
-        ));
+/// `metadataConfiguration` as sent.
+#[derive(Default)]
+struct MetadataConfiguration {
+    /// `None` when no configuration was given, which GetIndex answers by leaving the member out.
+    non_filterable_keys: Option<Vec<String>>,
+    text_search: bool,
+}
+
+impl MetadataConfiguration {
+    fn read(members: &Members<'_>, constraints: &mut Constraints) -> Self {
+        let Some(inner) = constraints.object(members, "metadataConfiguration", false) else {
+            return Self::default();
+        };
+        let keys = constraints.strings(
+            &inner,
+            "nonFilterableMetadataKeys",
+            0..=MAX_NON_FILTERABLE_KEYS,
+            1..=MAX_NON_FILTERABLE_KEY_LENGTH,
+            false,
+        );
+        Self {
+            non_filterable_keys: Some(keys.unwrap_or_default()),
+            text_search: text_search::configurations(&inner, constraints) > 0,
+        }
     }
-    let keys = constraints.strings(
-        &inner,
-        "nonFilterableMetadataKeys",
-        0..=MAX_NON_FILTERABLE_KEYS,
-        1..=MAX_NON_FILTERABLE_KEY_LENGTH,
-        false,
-    );
-    Ok(Some(keys.unwrap_or_default()))
+
+    /// The non-filterable keys, if the configuration is one that can be had.
+    fn resolve(self) -> Result<Option<Vec<String>>, ApiError> {
+        if self.text_search {
+            let member = "metadataConfiguration.textSearchConfigurations";
+            return Err(ApiError::text_search_unsupported(member));
+        }
+        check_unique(self.non_filterable_keys.as_deref().unwrap_or_default())?;
+        Ok(self.non_filterable_keys)
+    }
 }
 
 fn check_unique(keys: &[String]) -> Result<(), ApiError> {

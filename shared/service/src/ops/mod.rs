@@ -3,6 +3,7 @@
 mod listing;
 mod settings;
 mod target;
+mod text_search;
 
 mod create_index;
 mod create_vector_bucket;

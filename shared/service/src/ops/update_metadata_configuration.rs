@@ -6,16 +6,29 @@ use std::sync::Arc;
 use model::ApiError;
 use wire::{Constraints, Members};
 
-use super::get_index;
 use super::target::IndexMembers;
+use super::{get_index, text_search};
 use crate::{Context, Input};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
     let members = Members::parse(&input.body)?;
     let mut constraints = Constraints::new();
     let target = IndexMembers::read(&members, &mut constraints);
+    let add = constraints.object(&members, "add", false);
+    if let Some(add) = &add {
+        text_search::configurations(add, &mut constraints);
+    }
+    let delete = constraints.object(&members, "delete", false);
+    if let Some(delete) = &delete {
+        text_search::removals(delete, &mut constraints);
+    }
     constraints.finish()?;
     let path = target.resolve(ctx)?;
+    let change = match (add, delete) {
+        (Some(_), None) => "add",
+        (None, Some(_)) => "delete",
+        _ => return Err(ApiError::metadata_configuration_change()),
+    };
     get_index::read(ctx, &path).await?;
-    Err(ApiError::text_search_unsupported("metadataConfiguration"))
+    Err(ApiError::text_search_unsupported(change))
 }
