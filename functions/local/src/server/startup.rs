@@ -39,10 +39,14 @@ pub(crate) fn init_logging(args: &ApiArgs) -> Result<(), String> {
     installed.map_err(|error| format!("cannot start logging: {error}"))
 }
 
-/// A misspelt level would be taken for the name of a module, and every event would be silent.
+/// A misspelt level would be taken for the name of a module, and every event would be silent; so it would be if nothing
+/// were said. A module is named with its level.
 fn check_level(text: &str) -> Result<(), String> {
-    let is_directive = text.contains(['=', ',', '[']);
-    if is_directive || text.parse::<tracing_subscriber::filter::LevelFilter>().is_ok() {
+    let is_known = |part: &str| {
+        let is_level = || part.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+        part.contains(['=', '[']) || (!part.is_empty() && is_level())
+    };
+    if text.split(',').map(str::trim).all(is_known) {
         return Ok(());
     }
     Err(format!(

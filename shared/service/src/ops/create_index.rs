@@ -8,7 +8,7 @@ use model::arn::ResourceArn;
 use model::tags::{Tags, check_tags};
 use model::{ApiError, BucketName, Dimension, DistanceMetric, Encryption, IndexConfig, IndexUuid, Strictness, Ulid};
 use serde_json::json;
-use storage::{BucketInfo, CreateIndex, IndexPath};
+use storage::{BucketInfo, CreateIndex, IndexPath, StoreError};
 use wire::{Constraints, Members};
 
 use super::settings::{self, EncryptionMembers};
@@ -27,24 +27,30 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let bucket = get_vector_bucket::read(ctx, &request.path.bucket).await?;
     let tags = request.tags.clone();
     let record = record(ctx, &bucket, request);
-    if !tags.is_empty() {
-        // Before the index, under its uuid: an index is never seen without the tags it was created with.
-        settings::change_tags(ctx, record.uuid.into(), &tags, &[]).await?;
-    }
-    let created = ctx
-        .ports
-        .catalog
-        .create_index(&record)
-        .await
-        .map_err(|error| errors::store(&error))?;
-    match created {
-        CreateIndex::Created => {}
-        CreateIndex::Exists => return Err(ApiError::index_exists()),
-        CreateIndex::NoBucket => return Err(ApiError::not_found_bucket()),
-        CreateIndex::TooMany => return Err(ApiError::too_many_indexes()),
-    }
+    create(ctx, &record, &tags).await?;
     let arn = ResourceArn::index(&ctx.config.region, &record.bucket, &record.index).to_string();
     Ok(json!({"indexArn": arn}).to_string().into_bytes())
+}
+
+/// Tags are stored first, under the new uuid: an index is never seen without the tags it was created with. Before them
+/// existence is looked at, so that a refusal leaves nothing; only a create that dies or loses a race after that leaves a
+/// document that nothing names (ARCHITECTURE.md, "Local mode's catalog").
+async fn create(ctx: &Context, record: &IndexRecord, tags: &Tags) -> Result<(), ApiError> {
+    let catalog = &ctx.ports.catalog;
+    if !tags.is_empty() {
+        accept(catalog.foresee_index(record).await)?;
+        settings::change_tags(ctx, record.uuid.into(), tags, &[]).await?;
+    }
+    accept(catalog.create_index(record).await)
+}
+
+fn accept(answer: Result<CreateIndex, StoreError>) -> Result<(), ApiError> {
+    match answer.map_err(|error| errors::store(&error))? {
+        CreateIndex::Created => Ok(()),
+        CreateIndex::Exists => Err(ApiError::index_exists()),
+        CreateIndex::NoBucket => Err(ApiError::not_found_bucket()),
+        CreateIndex::TooMany => Err(ApiError::too_many_indexes()),
+    }
 }
 
 struct Request {

@@ -263,7 +263,7 @@ mod tests {
             ("\"<c8\"", "\"<c8\""),
             ("[('a', '<f4')]", "[('a', '<f4')]"),
             ("[('a,}]', '<f4', (2,))]", "[('a,}]', '<f4', (2,))]"),
-            (long, "[('a', '<f4'), ('b', '<f4'), ('c', '<f4'), ('d', '<f4'), ('e'..."),
+            (long, "[('a', '<f4'), ('b', '<f4'), ('c', '<f4'), ('d', '<f4'), ('e..."),
         ] {
             let message = format!("the array's dtype is {named}; {wanted}");
             assert_eq!(order(dtype, "False", "(1, 2)"), message);
