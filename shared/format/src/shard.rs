@@ -10,6 +10,7 @@ pub mod key_index;
 pub mod keys;
 pub mod rows_file;
 mod rows_parquet;
+mod rows_ranges;
 #[cfg(test)]
 mod tests;
 

@@ -99,6 +99,7 @@ fn check(dimension: u32, rows: &[Row], asked: &[u32]) {
     assert_eq!(next, whole.len());
     let metadata: Vec<Option<String>> = asked.iter().map(|row| rows[*row as usize].metadata.clone()).collect();
     assert_eq!(file.metadata(asked).unwrap(), metadata);
+    check_ranges(&head, &shard.rows, rows, asked);
     let mut sorted: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
     sorted.sort_unstable();
     assert_eq!(
@@ -110,6 +111,88 @@ fn check(dimension: u32, rows: &[Row], asked: &[u32]) {
         (entry.rows, &entry.min_key, entry.head),
         (head.rows, &head.min_key, head.summary)
     );
+}
+
+/// The same by ranges: no more than the head and the bytes asked for.
+fn check_ranges(head: &ShardHead, file: &Bytes, rows: &[Row], asked: &[u32]) {
+    let slice = |range: std::ops::Range<u64>| file.slice(range.start as usize..range.end as usize);
+    head.check_ranges(file.len() as u64).unwrap();
+    for (number, row) in (0u32..).zip(rows) {
+        assert_eq!(slice(head.vector_range(number).unwrap()), row.vector);
+    }
+    for asked in asked.chunk_by(|a, b| head.metadata_page(*a) == head.metadata_page(*b)) {
+        let page = head.metadata_page(asked[0]).unwrap();
+        let bytes = slice(head.metadata_page_range(page).unwrap());
+        let metadata: Vec<Option<String>> = asked.iter().map(|row| rows[*row as usize].metadata.clone()).collect();
+        assert_eq!(head.page_metadata(page, bytes, asked).unwrap(), metadata);
+    }
+    assert_eq!(
+        (head.vector_range(head.rows), head.metadata_page(head.rows)),
+        (None, None)
+    );
+    assert_eq!(head.metadata_page_range(head.metadata.sizes.len()), None);
+}
+
+#[test]
+fn every_flipped_or_missing_byte_of_a_page_is_found() {
+    let rows: Vec<Row> = made(3, 40, |row| row % 3 > 0)
+        .into_iter()
+        .enumerate()
+        .map(|(i, row)| Row {
+            key: i.to_string(),
+            ..row
+        })
+        .collect();
+    let shard = encode(3, &rows).unwrap();
+    let head = &shard.shard_head;
+    let range = head.metadata_page_range(0).unwrap();
+    let sound = shard.rows.slice(range.start as usize..range.end as usize);
+    assert_eq!(
+        head.page_metadata(0, sound.clone(), &[1]).unwrap(),
+        [rows[1].metadata.clone()]
+    );
+    for place in 0..sound.len() {
+        for bit in 0..8 {
+            let mut bad = sound.to_vec();
+            bad[place] ^= 1 << bit;
+            let error = head.page_metadata(0, bad.into(), &[1]).unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    FormatError::Checksum {
+                        file: FileKind::Rows,
+                        ..
+                    }
+                ),
+                "{error}"
+            );
+        }
+        head.page_metadata(0, sound.slice(..place), &[1]).unwrap_err();
+    }
+    assert!(
+        head.page_metadata(0, sound.clone(), &[40]).is_err(),
+        "a row of another page"
+    );
+    assert!(
+        head.page_metadata(1, sound, &[1]).is_err(),
+        "a page that does not exist"
+    );
+    assert!(head.check_ranges(range.end - 1).is_err());
+}
+
+/// A page that passes its checksum, but has other rows than the table says, is found too.
+#[test]
+fn a_page_of_other_rows_is_not_read() {
+    let rows = |count| -> Vec<Row> { made(1, count, |_| true) };
+    let shard = encode(1, &rows(20)).unwrap();
+    let range = shard.shard_head.metadata_page_range(0).unwrap();
+    let page = shard.rows.slice(range.start as usize..range.end as usize);
+    for count in [19, 21] {
+        let mut head = encode(1, &rows(count)).unwrap().shard_head;
+        head.metadata.crc32c = vec![crate::crc32c(&page)];
+        let error = head.page_metadata(0, page.clone(), &[1]).unwrap_err();
+        assert!(matches!(error, FormatError::Corrupt { .. }), "{error}");
+    }
 }
 
 proptest! {
