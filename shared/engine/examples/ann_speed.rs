@@ -51,7 +51,7 @@ impl Matrix {
 fn open(id: u128, encoded: EncodedShard) -> Shard {
     let entry = encoded.entry(ShardId(Ulid::from_parts(1, id)));
     let bytes = ShardBytes {
-        rows: encoded.rows,
+        rows: Some(encoded.rows),
         keys: encoded.keys,
         fst: encoded.fst,
         attributes: encoded.attributes,

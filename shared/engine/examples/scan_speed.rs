@@ -227,7 +227,7 @@ fn shard(rows: u32, dimension: u32) -> Shard {
     let entry = encoded.entry(ShardId(Ulid::from_parts(1, 1)));
     let (rows, keys, fst) = (encoded.rows, encoded.keys, encoded.fst);
     let bytes = ShardBytes {
-        rows,
+        rows: Some(rows),
         keys,
         fst,
         attributes: encoded.attributes,

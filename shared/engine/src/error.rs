@@ -14,6 +14,12 @@ pub enum EngineError {
         /// Which file, and what is wrong with it.
         source: FormatError,
     },
+    /// Rows were to be read of a shard whose `rows.parquet` nobody has attached, and that nobody has fetched.
+    #[error("shard {shard}: its rows are not there")]
+    NoRows {
+        /// The shard.
+        shard: ShardId,
+    },
     /// A shard could not be encoded.
     #[error("building a shard: {0}")]
     Encode(#[source] FormatError),

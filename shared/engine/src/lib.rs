@@ -36,6 +36,9 @@ pub use distance::PreparedQuery;
 pub use error::EngineError;
 pub use ivf::{IvfConfig, SearchTuning};
 pub use pool::{Pool, PoolError};
-pub use search::{PlanSummary, SearchAnswer, SearchRequest, ShardView, TailRows, search};
+pub use search::{
+    Missing, PickedVectors, PlanSummary, SearchAnswer, SearchRequest, Selection, ShardView, TailRows, compare, search,
+    select,
+};
 pub use shard::{Shard, ShardBytes};
 pub use topk::{Cursor, Hit, Place, TopK};

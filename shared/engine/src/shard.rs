@@ -2,6 +2,12 @@
 //!
 //! The bytes are memory maps where storage can give them, so a shard costs little memory of its own: the parsed
 //! Parquet footer, the page tables of its head and the offsets of its files.
+//!
+//! `rows.parquet` may come later, or never: a shard opened without it says where the vector and the metadata of a row
+//! lie in that file, and checks what somebody has read there. Once the file is attached, everything reads from it.
+
+use std::ops::Range;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use format::{
@@ -19,8 +25,8 @@ const VERIFY_PIECE: usize = 8 << 20;
 /// The files of a shard, whole.
 #[derive(Debug, Clone)]
 pub struct ShardBytes {
-    /// `rows.parquet`
-    pub rows: Bytes,
+    /// `rows.parquet`; `None` when it is to be read by ranges.
+    pub rows: Option<Bytes>,
     /// `keys.bin`
     pub keys: Bytes,
     /// `keys.fst`
@@ -48,13 +54,15 @@ pub struct Searchable {
 pub struct Shard {
     id: ShardId,
     head: ShardHead,
-    rows: RowsFile,
+    rows: OnceLock<RowsFile>,
+    rows_entry: FileEntry,
     keys: KeysFile,
     index: KeyIndex,
     attributes: Attributes,
     #[cfg(feature = "ivfpq")]
     ivf: Option<Searchable>,
-    size_bytes: u64,
+    /// Length of all files but `rows.parquet`.
+    other_bytes: u64,
 }
 
 impl Shard {
@@ -71,7 +79,7 @@ impl Shard {
         let opened = opened.with_index(bytes.index.as_deref())?;
         let rows = [
             opened.head.rows,
-            opened.rows.rows(),
+            opened.rows.get().map_or(opened.head.rows, RowsFile::rows),
             opened.keys.rows(),
             opened.index.len() as u32,
         ];
@@ -87,15 +95,23 @@ impl Shard {
 
     fn read(entry: &ShardEntry, bytes: &ShardBytes) -> Result<Self, FormatError> {
         let head = ShardHead::decode(&bytes.head)?;
+        let rows = match &bytes.rows {
+            Some(rows) => OnceLock::from(RowsFile::open(rows.clone(), &head)?),
+            None => {
+                head.check_ranges(entry.files.rows.size)?;
+                OnceLock::new()
+            }
+        };
         Ok(Self {
             id: entry.id,
-            rows: RowsFile::open(bytes.rows.clone(), &head)?,
+            rows,
+            rows_entry: entry.files.rows,
             keys: KeysFile::open(bytes.keys.clone())?,
             index: KeyIndex::open(bytes.fst.clone())?,
             attributes: Attributes::open(bytes.attributes.clone())?,
             #[cfg(feature = "ivfpq")]
             ivf: None,
-            size_bytes: entry.files.size(),
+            other_bytes: entry.files.size().saturating_sub(entry.files.rows.size),
             head,
         })
     }
@@ -177,22 +193,87 @@ impl Shard {
         self.index.range(after, prefix)
     }
 
-    /// A row's vector as little-endian f32 bytes, at any alignment.
-    pub fn vector_bytes(&self, row: u32) -> &[u8] {
-        self.rows.vector_bytes(row)
+    /// Whether `rows.parquet` is there, whole. It never goes again.
+    pub fn has_rows(&self) -> bool {
+        self.rows.get().is_some()
     }
 
-    /// Every vector in row order, in long contiguous pieces: the first row of a piece and its bytes.
+    /// Gives a shard that was opened without it its `rows.parquet`, verified first. Call it on the [`crate::Pool`], as
+    /// [`Self::open`].
+    ///
+    /// # Errors
+    /// When the file is not what the manifest and the head say; the shard stays as it was.
+    pub fn attach_rows(&self, bytes: Bytes) -> Result<(), EngineError> {
+        if self.has_rows() {
+            return Ok(());
+        }
+        let opened = verify(FileKind::Rows, &self.rows_entry, &bytes).and_then(|()| RowsFile::open(bytes, &self.head));
+        let file = opened.map_err(|source| self.error(source))?;
+        // Somebody else may have attached it meanwhile: the same file.
+        let _ = self.rows.set(file);
+        Ok(())
+    }
+
+    /// A row's vector as little-endian f32 bytes, at any alignment; empty when `rows.parquet` is not there.
+    pub fn vector_bytes(&self, row: u32) -> &[u8] {
+        self.rows.get().map_or(&[], |rows| rows.vector_bytes(row))
+    }
+
+    /// `rows.parquet`, when it is there.
+    pub(crate) fn rows_file(&self) -> Option<&RowsFile> {
+        self.rows.get()
+    }
+
+    /// Every vector in row order, in long contiguous pieces: the first row of a piece and its bytes. None when
+    /// `rows.parquet` is not there.
     pub fn vector_runs(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        self.rows.vector_runs()
+        self.rows.get().into_iter().flat_map(RowsFile::vector_runs)
     }
 
     /// The metadata of some rows (ascending, each once), as it was put.
     ///
     /// # Errors
-    /// When a page cannot be decoded, or the rows are not ascending.
+    /// When a page cannot be decoded, the rows are not ascending, or `rows.parquet` is not there.
     pub fn metadata(&self, rows: &[u32]) -> Result<Vec<Option<String>>, EngineError> {
-        self.rows.metadata(rows).map_err(|source| self.error(source))
+        let file = self.rows.get().ok_or(EngineError::NoRows { shard: self.id })?;
+        file.metadata(rows).map_err(|source| self.error(source))
+    }
+
+    /// Where a row's vector lies in `rows.parquet`; `None` beyond the last row.
+    pub fn vector_range(&self, row: u32) -> Option<Range<u64>> {
+        self.head.vector_range(row)
+    }
+
+    /// Checks bytes that were read from there.
+    ///
+    /// # Errors
+    /// When they are not the row's vector.
+    pub fn check_vector(&self, row: u32, bytes: &[u8]) -> Result<(), EngineError> {
+        let (expected, actual) = (self.keys.vector_crc(row), format::crc32c(bytes));
+        if bytes.len() == self.head.vector_width() && row < self.head.rows && actual == expected {
+            return Ok(());
+        }
+        let what = format!(
+            "row {row}: {} bytes with checksum {actual:08x} instead of {} with {expected:08x}",
+            bytes.len(),
+            self.head.vector_width()
+        );
+        Err(self.error(FormatError::corrupt(FileKind::Rows, what)))
+    }
+
+    /// The page of metadata that holds a row, and where it lies in `rows.parquet`; `None` beyond the last row.
+    pub fn metadata_page(&self, row: u32) -> Option<(usize, Range<u64>)> {
+        let page = self.head.metadata_page(row)?;
+        Some((page, self.head.metadata_page_range(page)?))
+    }
+
+    /// The metadata of some rows of one page (ascending), from bytes that were read from there, which are checked.
+    ///
+    /// # Errors
+    /// When they are not the page, or do not hold these rows.
+    pub fn page_metadata(&self, page: usize, bytes: Bytes, rows: &[u32]) -> Result<Vec<Option<String>>, EngineError> {
+        let texts = self.head.page_metadata(page, bytes, rows);
+        texts.map_err(|source| self.error(source))
     }
 
     /// The rows, dead or alive, that a filter matches.
@@ -203,9 +284,10 @@ impl Shard {
         self.attributes.evaluate(filter).map_err(|source| self.error(source))
     }
 
-    /// Length of all its files.
+    /// Length of all its files that are there.
     pub fn size_bytes(&self) -> u64 {
-        self.size_bytes
+        let rows = if self.has_rows() { self.rows_entry.size } else { 0 };
+        self.other_bytes + rows
     }
 
     fn error(&self, source: FormatError) -> EngineError {
@@ -219,10 +301,12 @@ fn verify_all(entry: &ShardEntry, bytes: &ShardBytes) -> Result<(), FormatError>
         (FileKind::Keys, &entry.files.keys, &bytes.keys),
         (FileKind::Fst, &entry.files.fst, &bytes.fst),
         (FileKind::Attributes, &entry.files.attributes, &bytes.attributes),
-        (FileKind::Rows, &entry.files.rows, &bytes.rows),
     ];
+    let rows = bytes.rows.as_ref();
+    let rows = rows.map(|rows| (FileKind::Rows, &entry.files.rows, rows));
     files
         .into_iter()
+        .chain(rows)
         .try_for_each(|(file, entry, bytes)| verify(file, entry, bytes))?;
     match (&entry.files.index, &bytes.index) {
         (Some(entry), Some(bytes)) => verify(FileKind::Index, entry, bytes),

@@ -6,6 +6,7 @@
 //! | `world` | drawn shards, and the sort of everything |
 //! | `searching` | the index is used, and pages and threads do not change the answer |
 //! | `building` | what is built and merged |
+//! | `by_ranges` | shards without their `rows.parquet` |
 #![cfg(feature = "ivfpq")]
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +18,7 @@
 
 mod indexed_shards {
     mod building;
+    mod by_ranges;
     mod searching;
     pub mod world;
 }

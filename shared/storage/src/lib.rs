@@ -40,5 +40,5 @@ pub use catalog::{
 pub use doorbell::{Doorbell, Ring, Work};
 pub use error::StoreError;
 pub use memory::MemoryStore;
-pub use objects::{ETag, ObjectMeta, ObjectStore};
+pub use objects::{ETag, ObjectMeta, ObjectStore, Reach};
 pub use paths::{ObjectKind, ObjectName, ShardFile};

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::error::StoreError;
 use crate::etag;
-use crate::objects::{ETag, ObjectMeta, ObjectStore};
+use crate::objects::{ETag, ObjectMeta, ObjectStore, Reach};
 use crate::paths::ObjectName;
 
 /// Objects in memory.
@@ -97,6 +97,10 @@ impl ObjectStore for MemoryStore {
 
     async fn get(&self, name: &ObjectName) -> Result<Bytes, StoreError> {
         self.call(|objects| find(objects, name)).await
+    }
+
+    fn reach(&self, _: &ObjectName, _: u64) -> Reach {
+        Reach::AtHand
     }
 
     async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {

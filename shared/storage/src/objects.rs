@@ -22,6 +22,17 @@ pub struct ObjectMeta {
     pub size: u64,
 }
 
+/// What reading a whole object takes, and so whether reading parts of it is worth the trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// A `get` is a view of memory or of the page cache: next to nothing, however long the object is.
+    AtHand,
+    /// A `get` fetches all of it, and keeps a copy: from then on it is at hand.
+    Kept,
+    /// Each `get` fetches all of it.
+    Remote,
+}
+
 /// Objects by name. Strongly consistent: what is acknowledged is read and listed at once, by every process.
 ///
 /// Objects written with [`put`](ObjectStore::put) never change (S1). Documents written with
@@ -43,6 +54,12 @@ pub trait ObjectStore: Send + Sync + Debug {
 
     /// The whole object. Large ones may be a view of the page cache: a caller that keeps a small part copies it.
     async fn get(&self, name: &ObjectName) -> Result<Bytes, StoreError>;
+
+    /// What a `get` of an object of this length would take now. A hint for the choice between `get` and `get_range`: both
+    /// give the same bytes whatever it says. A layer that wraps another store passes this on.
+    fn reach(&self, _name: &ObjectName, _size: u64) -> Reach {
+        Reach::Remote
+    }
 
     /// The bytes of a range that lies inside the object; any other range is an error.
     async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError>;

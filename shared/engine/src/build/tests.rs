@@ -50,7 +50,7 @@ pub(crate) fn bytes_of(encoded: EncodedShard) -> ShardBytes {
         ..
     } = encoded;
     ShardBytes {
-        rows,
+        rows: Some(rows),
         keys,
         fst,
         attributes,
@@ -212,6 +212,7 @@ fn opening_finds_every_damaged_file() {
                 head,
                 ..
             } = &mut damaged;
+            let rows = rows.as_mut().unwrap();
             let bytes = [rows, keys, fst, attributes, head].into_iter().nth(file).unwrap();
             let mut copy = bytes.to_vec();
             if damage == "cut" {
@@ -242,13 +243,23 @@ fn a_big_file_is_verified_in_pieces() {
         .unwrap();
     let entry = encoded.entry(ShardId(Ulid::from_parts(1, 1)));
     let mut bytes = bytes_of(encoded);
-    assert!(bytes.rows.len() > 2 << 23, "two whole pieces and a rest");
+    let rows = bytes.rows.clone().unwrap();
+    assert!(rows.len() > 2 << 23, "two whole pieces and a rest");
     assert!(Shard::open(&entry, bytes.clone()).is_ok());
-    let mut copy = bytes.rows.to_vec();
+    let mut copy = rows.to_vec();
     copy[1 << 24] ^= 1;
-    bytes.rows = copy.into();
-    let error = Shard::open(&entry, bytes).unwrap_err().to_string();
+    bytes.rows = Some(copy.clone().into());
+    let error = Shard::open(&entry, bytes.clone()).unwrap_err().to_string();
     assert!(error.contains("rows.parquet: checksum"), "{error}");
+
+    bytes.rows = None;
+    let shard = Shard::open(&entry, bytes).unwrap();
+    let error = shard.attach_rows(copy.into()).unwrap_err().to_string();
+    assert!(error.contains("rows.parquet: checksum") && !shard.has_rows(), "{error}");
+    let before = shard.size_bytes();
+    shard.attach_rows(rows.clone()).unwrap();
+    assert!(shard.has_rows() && shard.size_bytes() == before + rows.len() as u64);
+    assert!(shard.vector_bytes(1_000) == 1_000_f32.to_le_bytes().repeat(dimension));
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use model::{Filter, Metadata};
 use roaring::RoaringBitmap;
 
-use super::{ShardView, TailRows};
+use super::{PickedVectors, ShardView, TailRows};
 use crate::distance::PreparedQuery;
 use crate::error::EngineError;
 use crate::topk::{Place, TopK};
@@ -24,11 +24,12 @@ const CANDIDATES_PER_PIECE: usize = 1024;
 const DENSE_WORD: u32 = 24;
 
 /// Which rows of a shard may be answers.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Live<'a> {
     /// No filter: all but the dead and overwritten ones.
     AllBut(&'a RoaringBitmap),
     /// The rows that the filter selected, less the dead and overwritten ones.
-    Only(RoaringBitmap),
+    Only(&'a RoaringBitmap),
 }
 
 impl Live<'_> {
@@ -61,6 +62,21 @@ impl Live<'_> {
                 excluded.range(rows).for_each(flip);
             }
             Self::Only(selected) => selected.range(rows).for_each(flip),
+        }
+    }
+
+    /// The rows, ascending.
+    pub(super) fn rows(&self, rows: u32) -> Vec<u32> {
+        match self {
+            Self::AllBut(excluded) => {
+                let mut excluded = excluded.iter().peekable();
+                let mut is_live = |row: &u32| {
+                    while excluded.next_if(|dead| dead < row).is_some() {}
+                    excluded.peek() != Some(row)
+                };
+                (0..rows).filter(|row| is_live(row)).collect()
+            }
+            Self::Only(selected) => selected.range(..rows).collect(),
         }
     }
 
@@ -137,14 +153,16 @@ pub(super) struct Scan<'s, 'a> {
     pub(super) bound: Bound,
     pub(super) shards: &'a [ShardView<'a>],
     pub(super) live: &'s [Live<'a>],
-    /// Rows that an index has selected, by shard; `None`: every live row.
+    /// Rows to compare, by shard; `None`: every live row.
     pub(super) candidates: &'a [Option<Vec<u32>>],
+    /// Vectors of shards without their `rows.parquet`, by shard; may be shorter.
+    pub(super) picked: &'a [PickedVectors],
     pub(super) tail: &'a [TailRows<'a>],
 }
 
 impl<'a> Scan<'_, 'a> {
     /// The work, cut up; pieces without a live row are left out.
-    pub(super) fn pieces(&self, piece_bytes: usize) -> Vec<Piece<'a>> {
+    pub(super) fn pieces(&self, piece_bytes: usize) -> Result<Vec<Piece<'a>>, EngineError> {
         let row_bytes = self.query.row_bytes().max(1);
         let piece_rows = (piece_bytes / row_bytes).next_multiple_of(WORD_ROWS).max(WORD_ROWS);
         let mut pieces = Vec::new();
@@ -153,6 +171,9 @@ impl<'a> Scan<'_, 'a> {
                 let rows = rows.chunks(CANDIDATES_PER_PIECE);
                 pieces.extend(rows.map(|rows| Piece::Rows { shard, rows }));
                 continue;
+            }
+            if !view.shard.has_rows() {
+                return Err(EngineError::NoRows { shard: view.shard.id() });
             }
             for (run_start, run) in view.shard.vector_runs() {
                 let starts = (run_start..).step_by(piece_rows);
@@ -179,7 +200,7 @@ impl<'a> Scan<'_, 'a> {
                 }
             }
         }
-        pieces
+        Ok(pieces)
     }
 
     /// Offers the rows of one piece.
@@ -190,7 +211,7 @@ impl<'a> Scan<'_, 'a> {
                 first_row,
                 bytes,
             } => self.shard_piece(*shard, *first_row, bytes, &mut top),
-            Piece::Rows { shard, rows } => self.candidates_piece(*shard, rows, &mut top),
+            Piece::Rows { shard, rows } => self.candidates_piece(*shard, rows, &mut top)?,
             Piece::Tail { entry, rows } => self.tail_piece(*entry, rows.clone(), &mut top)?,
         }
         Ok(top)
@@ -230,15 +251,26 @@ impl<'a> Scan<'_, 'a> {
         }
     }
 
-    fn candidates_piece(&self, shard: usize, rows: &[u32], top: &mut TopK<'a>) {
+    fn candidates_piece(&self, shard: usize, rows: &[u32], top: &mut TopK<'a>) -> Result<(), EngineError> {
         let Some(view) = self.shards.get(shard) else {
-            return;
+            return Ok(());
         };
         let view: &'a ShardView<'a> = view;
+        if let Some(file) = view.shard.rows_file() {
+            for row in rows.iter().copied() {
+                let distance = self.query.distance(file.vector_bytes(row));
+                top.offer(distance, Place::Shard { shard, row }, || view.shard.key(row));
+            }
+            return Ok(());
+        }
+        let picked = self.picked.get(shard);
         for row in rows.iter().copied() {
-            let distance = self.query.distance(view.shard.vector_bytes(row));
+            let vector = picked.and_then(|picked| picked.get(row));
+            let vector = vector.ok_or(EngineError::NoRows { shard: view.shard.id() })?;
+            let distance = self.query.distance(vector);
             top.offer(distance, Place::Shard { shard, row }, || view.shard.key(row));
         }
+        Ok(())
     }
 
     fn tail_piece(&self, entry: usize, rows: Range<u32>, top: &mut TopK<'a>) -> Result<(), EngineError> {

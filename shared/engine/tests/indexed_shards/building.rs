@@ -75,7 +75,7 @@ fn a_damaged_index_is_found_and_named() {
     let index = encoded.index.clone().unwrap();
     let open_with = |index: Option<Vec<u8>>| {
         let bytes = ShardBytes {
-            rows: encoded.rows.clone(),
+            rows: Some(encoded.rows.clone()),
             keys: encoded.keys.clone(),
             fst: encoded.fst.clone(),
             attributes: encoded.attributes.clone(),

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use format::{EncodedShard, IvfCodeKind};
 use genai_vectors_engine::ivf::TrainedGeneration;
 use genai_vectors_engine::{
@@ -39,6 +40,7 @@ pub struct World {
     pub spec: Spec,
     pub rows: Vec<Vec<f32>>,
     pub shard: Shard,
+    pub encoded: EncodedShard,
 }
 
 pub fn config(dimension: usize, metric: DistanceMetric) -> IndexConfig {
@@ -51,9 +53,14 @@ pub fn config(dimension: usize, metric: DistanceMetric) -> IndexConfig {
 }
 
 pub fn open(id: u128, encoded: EncodedShard) -> Shard {
+    let rows = Some(encoded.rows.clone());
+    open_with(rows, id, encoded)
+}
+
+pub fn open_with(rows: Option<Bytes>, id: u128, encoded: EncodedShard) -> Shard {
     let entry = encoded.entry(ShardId(Ulid::from_parts(1, id)));
     let bytes = ShardBytes {
-        rows: encoded.rows,
+        rows,
         keys: encoded.keys,
         fst: encoded.fst,
         attributes: encoded.attributes,
@@ -159,8 +166,18 @@ impl World {
         let rows = draw(&spec, &mut random, spec.rows);
         let flat = flat(&spec, 1, &rows, 0);
         let generation = train(&spec, &[&flat], 3);
-        let shard = open(2, merge(&spec, &generation, &[(&flat, &RoaringBitmap::new())]));
-        Self { spec, rows, shard }
+        let encoded = merge(&spec, &generation, &[(&flat, &RoaringBitmap::new())]);
+        Self {
+            spec,
+            rows,
+            shard: open(2, encoded.clone()),
+            encoded,
+        }
+    }
+
+    /// The shard as it is opened without its `rows.parquet`.
+    pub fn without_rows(&self) -> Shard {
+        open_with(None, 2, self.encoded.clone())
     }
 
     /// The row in the shard of row `number`.
@@ -206,8 +223,8 @@ impl<'a> Asked<'a> {
         }
     }
 
-    pub fn of(&self, world: &World, excluded: &RoaringBitmap, pool: &Pool) -> SearchAnswer {
-        let request = SearchRequest {
+    pub fn request(&self, world: &World) -> SearchRequest<'a> {
+        SearchRequest {
             vector: self.query,
             metric: world.spec.metric,
             k: self.k,
@@ -215,7 +232,11 @@ impl<'a> Asked<'a> {
             filter: self.filter,
             reach: self.reach,
             tuning: self.tuning,
-        };
+        }
+    }
+
+    pub fn of(&self, world: &World, excluded: &RoaringBitmap, pool: &Pool) -> SearchAnswer {
+        let request = self.request(world);
         let shards = [ShardView {
             shard: &world.shard,
             excluded,

@@ -63,7 +63,7 @@ fn shard(keys: impl Iterator<Item = u8>) -> Arc<Shard> {
     let encoded = builder.finish(&config).unwrap().unwrap();
     let id = model::ShardId(Ulid::from_parts(1, 1));
     let bytes = ShardBytes {
-        rows: encoded.rows.clone(),
+        rows: Some(encoded.rows.clone()),
         keys: encoded.keys.clone(),
         fst: encoded.fst.clone(),
         attributes: encoded.attributes.clone(),

@@ -163,7 +163,7 @@ impl Reader<'_> {
         }
         let mut take = |file| files.remove(&file).unwrap_or_default();
         let bytes = ShardBytes {
-            rows: take(ShardFile::Rows),
+            rows: Some(take(ShardFile::Rows)),
             keys: take(ShardFile::Keys),
             fst: take(ShardFile::Fst),
             attributes: take(ShardFile::Attributes),

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::StoreError;
-use crate::objects::{ETag, ObjectMeta, ObjectStore};
+use crate::objects::{ETag, ObjectMeta, ObjectStore, Reach};
 use crate::paths::ObjectName;
 
 /// Passes calls on to another store, each after a delay.
@@ -39,6 +39,11 @@ impl ObjectStore for Delay {
 
     async fn get(&self, name: &ObjectName) -> Result<Bytes, StoreError> {
         self.after(self.inner.get(name)).await
+    }
+
+    /// Stands for a store behind a network, whatever it wraps.
+    fn reach(&self, _: &ObjectName, _: u64) -> Reach {
+        Reach::Remote
     }
 
     async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {

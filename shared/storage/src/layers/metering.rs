@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::StoreError;
-use crate::objects::{ETag, ObjectMeta, ObjectStore};
+use crate::objects::{ETag, ObjectMeta, ObjectStore, Reach};
 use crate::paths::ObjectName;
 
 const METHODS: [&str; 8] = [
@@ -146,6 +146,10 @@ impl ObjectStore for MeteredStore {
 
     async fn get(&self, name: &ObjectName) -> Result<Bytes, StoreError> {
         self.note("get", 0, self.inner.get(name).await, Bytes::len)
+    }
+
+    fn reach(&self, name: &ObjectName, size: u64) -> Reach {
+        self.inner.reach(name, size)
     }
 
     async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {

@@ -103,6 +103,12 @@ impl Keeper {
         }
     }
 
+    /// Whether an object of this length can be kept at all.
+    pub(super) fn has_room_for(&self, size: u64) -> bool {
+        let length = usize::try_from(size).unwrap_or(usize::MAX);
+        form::disk_bytes(form::file_length(length)) <= self.limit
+    }
+
     /// Counts a use of a file in the order of use.
     pub(super) fn touch(&self, file: &FileName) -> Known {
         match self.index().touch(file) {

@@ -39,7 +39,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::StoreError;
 use crate::memory;
-use crate::objects::{ETag, ObjectMeta, ObjectStore};
+use crate::objects::{ETag, ObjectMeta, ObjectStore, Reach};
 use crate::paths::{self, ObjectKind, ObjectName};
 use files::Files;
 use flights::{Flights, Unwanted};
@@ -210,6 +210,19 @@ impl ObjectStore for DiskCache {
             }
         }
         self.load_once(target).await
+    }
+
+    /// A file that the index does not know may be there all the same: then a `get` finds it.
+    fn reach(&self, name: &ObjectName, size: u64) -> Reach {
+        let below = self.inner.reach(name, size);
+        let Some(target) = self.target(name).filter(|_| below != Reach::AtHand) else {
+            return below;
+        };
+        match self.keeper.touch(&target.file) {
+            Known::Present | Known::Verified => Reach::AtHand,
+            Known::Unknown if self.keeper.has_room_for(size) => Reach::Kept,
+            Known::Unknown => below,
+        }
     }
 
     /// From the file when it is there; otherwise only the range is fetched, and nothing kept.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::plan::{FaultPlan, Verdict};
 use crate::error::StoreError;
-use crate::objects::{ETag, ObjectMeta, ObjectStore};
+use crate::objects::{ETag, ObjectMeta, ObjectStore, Reach};
 use crate::paths::ObjectName;
 
 /// Passes calls on to another store as a [`FaultPlan`] says.
@@ -137,6 +137,10 @@ impl ObjectStore for FaultStore {
 
     async fn get(&self, name: &ObjectName) -> Result<Bytes, StoreError> {
         self.read("get", name.to_string(), self.inner.get(name)).await
+    }
+
+    fn reach(&self, name: &ObjectName, size: u64) -> Reach {
+        self.inner.reach(name, size)
     }
 
     async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {

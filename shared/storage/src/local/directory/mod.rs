@@ -33,7 +33,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::StoreError;
 use crate::locks::KeyedLocks;
-use crate::objects::{ETag, ObjectMeta, ObjectStore};
+use crate::objects::{ETag, ObjectMeta, ObjectStore, Reach};
 use crate::paths::ObjectName;
 use durable::{Durability, Space};
 use files::Files;
@@ -201,6 +201,10 @@ impl ObjectStore for Directory {
     async fn get(&self, name: &ObjectName) -> Result<Bytes, StoreError> {
         let name = name.clone();
         self.call((), move |files| files.get(&name)).await
+    }
+
+    fn reach(&self, _: &ObjectName, _: u64) -> Reach {
+        Reach::AtHand
     }
 
     async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
