@@ -33,6 +33,8 @@ pub struct Config {
     pub collection: CollectionConfig,
     /// Memory bounds of the caches of immutable things.
     pub cache: CacheConfig,
+    /// Which files of shards are read by ranges, and how.
+    pub ranged: RangedConfig,
     /// Byte bounds of answers.
     pub answer: AnswerConfig,
 }
@@ -55,6 +57,7 @@ impl Default for Config {
             recall_sample: 0.0,
             collection: CollectionConfig::default(),
             cache: CacheConfig::default(),
+            ranged: RangedConfig::default(),
             answer: AnswerConfig::default(),
         }
     }
@@ -173,6 +176,36 @@ impl Default for CacheConfig {
             wal_bytes: 256 * MIB,
             manifest_bytes: 64 * MIB,
             shard_bytes: 8 * 1024 * MIB,
+        }
+    }
+}
+
+/// Which `rows.parquet` files are read by ranges, and how: only of shards with an index, and only where reading the
+/// whole file would transfer it.
+#[derive(Debug, Clone)]
+pub struct RangedConfig {
+    /// Files from this length.
+    pub from_bytes: u64,
+    /// Ranges that lie no farther apart are read as one.
+    pub gap_bytes: u64,
+    /// Ranges that the process reads at a time.
+    pub reads: usize,
+    /// What one request may read by ranges of one file; for more, or for more than half of the file, the whole file is
+    /// fetched.
+    pub most_bytes: u64,
+    /// After the first ranges, the whole file is fetched in the background where it is kept on a disk. For resident
+    /// processes only: a function is frozen once it has answered.
+    pub read_ahead: bool,
+}
+
+impl Default for RangedConfig {
+    fn default() -> Self {
+        Self {
+            from_bytes: 8 * MIB as u64,
+            gap_bytes: 64 * KIB as u64,
+            reads: 64,
+            most_bytes: 64 * MIB as u64,
+            read_ahead: true,
         }
     }
 }

@@ -51,7 +51,7 @@ impl Context {
     /// A context over these ports with empty caches.
     #[must_use]
     pub fn new(ports: Ports, ids: Ids, pool: Arc<Pool>, config: Config) -> Self {
-        let reads = ReadCaches::new(&config.cache);
+        let reads = ReadCaches::new(&config.cache, &config.ranged);
         let writes = WriteGroups::new(&config.write);
         Self {
             ports,

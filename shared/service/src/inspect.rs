@@ -16,6 +16,7 @@ use storage::paths::{self, ShardFile};
 
 use crate::indexing::IndexingError;
 use crate::query::objects::{self, ReadFault};
+use crate::query::shards;
 use crate::{Context, errors};
 
 /// Everything about one index, as a JSON object.
@@ -156,7 +157,7 @@ async fn damage(ctx: &Arc<Context>, record: &IndexRecord, manifest: &format::Man
         }
     }
     for entry in &manifest.shards {
-        if let Err(fault) = objects::shard(ctx, record.uuid, entry).await {
+        if let Err(fault) = shards::whole_shard(ctx, record.uuid, entry).await {
             wrong.push(IndexingError::from(fault).to_string());
         }
         let dead = manifest.dead.get(&entry.id);

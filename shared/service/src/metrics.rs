@@ -57,6 +57,10 @@ pub struct ServiceMetrics {
     pub cache_hits: Counter,
     /// Reads that had to ask the object store.
     pub cache_misses: Counter,
+    /// Ranged reads of `rows.parquet` files.
+    pub ranged_reads: Counter,
+    /// Bytes that they gave.
+    pub ranged_bytes: Counter,
 }
 
 /// Sums over the plans of all queries.

@@ -13,6 +13,8 @@ const YEAR_S: u64 = 366 * 24 * 3600;
 const MAX_THREADS: i64 = 1024;
 const MAX_MEMORY_MIB: i64 = 1 << 20;
 pub(super) const MAX_DISK_MIB: u64 = 1 << 24;
+/// As far as the threshold of ranged reads goes: beyond every shard.
+const MAX_RANGED_KIB: u64 = 1 << 34;
 /// A tail that is as large is full.
 const FULL_TAIL_KIB: u64 = 128 * 1024;
 const FULL_TAIL_ENTRIES: i64 = 512;
@@ -82,6 +84,19 @@ pub(crate) struct CacheArgs {
     /// MiB that the disk cache may take; what was used longest ago goes first.
     #[arg(long, env = "GENAI_VECTORS_CACHE_MIB", default_value_t = 10_240, value_parser = clap::value_parser!(u64).range(1..=MAX_DISK_MIB))]
     pub(crate) cache_mib: u64,
+    /// KiB from which the rows of an indexed shard are read by ranges, where the storage is behind a network and the
+    /// file is not in the disk cache yet; smaller files are fetched whole.
+    #[arg(long, env = "GENAI_VECTORS_RANGED_FROM_KIB", default_value_t = 8 * 1024, value_parser = clap::value_parser!(u64).range(..=MAX_RANGED_KIB))]
+    pub(crate) ranged_from_kib: u64,
+    /// KiB that may lie between two ranges that are read as one.
+    #[arg(long, env = "GENAI_VECTORS_RANGED_GAP_KIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(..=4096))]
+    pub(crate) ranged_gap_kib: u64,
+    /// Ranges that are read at a time.
+    #[arg(long, env = "GENAI_VECTORS_RANGED_READS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) ranged_reads: u16,
+    /// Whether a file of which ranges were read is then fetched into the disk cache in the background.
+    #[arg(long, env = "GENAI_VECTORS_READ_AHEAD", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) read_ahead: bool,
     /// Milliseconds added to every call of the storage, for measuring what a network does.
     #[arg(long, default_value_t = 0, hide = true, value_parser = clap::value_parser!(u64).range(..=60_000))]
     pub(crate) object_delay_ms: u64,

@@ -7,11 +7,22 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
+use service::Config;
 use storage::ObjectStore;
 use storage::layers::delay::Delay;
 use storage::layers::disk_cache::{DiskCache, DiskCacheConfig, DiskCacheUsage};
 
 use super::args::CacheArgs;
+
+impl CacheArgs {
+    /// Writes what was said into the configuration.
+    pub(crate) fn apply(&self, config: &mut Config) {
+        config.ranged.from_bytes = self.ranged_from_kib.saturating_mul(1024);
+        config.ranged.gap_bytes = self.ranged_gap_kib.saturating_mul(1024);
+        config.ranged.reads = usize::from(self.ranged_reads);
+        config.ranged.read_ahead = self.read_ahead;
+    }
+}
 
 /// The storage, as slow as it shall seem; the catalog's documents are objects too.
 pub(crate) fn delayed(storage: Arc<dyn ObjectStore>, args: &CacheArgs) -> Arc<dyn ObjectStore> {

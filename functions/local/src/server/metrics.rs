@@ -207,6 +207,16 @@ fn register_service(registry: &mut Registry, metrics: &ServiceMetrics) {
             "Reads that asked the object store",
             metrics.cache_misses.get(),
         ),
+        (
+            "ranged_reads",
+            "Ranges read of files with rows",
+            metrics.ranged_reads.get(),
+        ),
+        (
+            "ranged_bytes",
+            "Bytes that they gave",
+            metrics.ranged_bytes.get(),
+        ),
     ];
     for (name, help, value) in families {
         let counter: Counter = Counter::default();

@@ -129,6 +129,7 @@ fn config(args: &ApiArgs) -> Config {
     if let Some(seconds) = indexing.collect_interval_s {
         config.collection.interval = Duration::from_secs(seconds);
     }
+    args.cache.apply(&mut config);
     args.engine.apply(&mut config);
     config
 }

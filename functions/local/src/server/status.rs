@@ -89,6 +89,8 @@ fn stats(server: &Server, indexes: &[IndexStatus]) -> Value {
         "caches": {
             "hits": metrics.cache_hits.get(),
             "misses": metrics.cache_misses.get(),
+            "rangedReads": metrics.ranged_reads.get(),
+            "rangedBytes": metrics.ranged_bytes.get(),
             "bytes": BTreeMap::from(service::query::cache_bytes(context)),
         },
         "diskCache": cache::stats(server.disk_cache.as_ref()),

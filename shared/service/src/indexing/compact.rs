@@ -15,7 +15,7 @@ use super::change::{Change, Input};
 use super::publish::Publisher;
 use super::{IndexingError, Outcome, upload};
 use crate::Context;
-use crate::query::objects;
+use crate::query::{objects, shards};
 
 /// When the next compaction is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub async fn compact_once(ctx: &Arc<Context>, path: &IndexPath) -> Result<Outcom
         let Some(entry) = manifest.shard(id) else {
             continue;
         };
-        let shard = objects::shard(ctx, manifest.index, entry).await?;
+        let shard = shards::whole_shard(ctx, manifest.index, entry).await?;
         let dead = objects::dead(ctx, manifest.index, id, manifest.dead.get(&id)).await?;
         let dead = dead.as_ref().clone();
         sources.push(Source { id, shard, dead });

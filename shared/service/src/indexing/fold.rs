@@ -17,7 +17,7 @@ use super::change::{Change, Input};
 use super::publish::Publisher;
 use super::{IndexingError, Outcome, upload};
 use crate::Context;
-use crate::query::objects;
+use crate::query::{objects, shards};
 
 /// The newest version of every key that a run of WAL entries mentions: entry and row, in key order.
 type Newest = BTreeMap<String, (usize, usize)>;
@@ -117,7 +117,7 @@ async fn absorb(ctx: &Arc<Context>, manifest: &Manifest, entries: &[WalEntry]) -
         let Some(entry) = manifest.shard(id) else {
             continue;
         };
-        let shard = objects::shard(ctx, manifest.index, entry).await?;
+        let shard = shards::whole_shard(ctx, manifest.index, entry).await?;
         let dead = objects::dead(ctx, manifest.index, id, manifest.dead.get(&id)).await?;
         let dead = dead.as_ref().clone();
         absorbed.push(Absorbed { id, shard, dead });

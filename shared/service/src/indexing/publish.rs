@@ -13,7 +13,7 @@ use super::change::{self, Change};
 use super::compact::Due;
 use super::{IndexingError, Outcome};
 use crate::Context;
-use crate::query::objects;
+use crate::query::{objects, shards};
 
 /// Attempts at one commit before the work is given up; each failure means that somebody else made progress.
 const ATTEMPTS: usize = 12;
@@ -197,7 +197,7 @@ impl<'a> Publisher<'a> {
             if is_input || self.found.contains_key(&entry.id) {
                 continue;
             }
-            let shard = objects::shard(self.ctx, manifest.index, entry).await?;
+            let shard = shards::shard(self.ctx, manifest.index, entry).await?;
             let rows = super::fold::rows_of_keys(&shard, entry, &self.change.keys);
             self.found.insert(entry.id, rows);
         }

@@ -7,9 +7,10 @@ use model::{ApiError, limits};
 use wire::{Constraints, JsonWriter, Members};
 
 use super::target::IndexMembers;
-use crate::query::answer::{Fields, Item};
-use crate::query::{self, Snapshot};
-use crate::{Context, Input, errors};
+use crate::query::Snapshot;
+use crate::query::answer::{Fields, Item, Writing};
+use crate::query::work::{self, Fetched, Pause};
+use crate::{Context, Input};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
     let members = Members::parse(&input.body)?;
@@ -21,16 +22,19 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     constraints.finish()?;
     let path = target.resolve(ctx)?;
     let keys = keys.unwrap_or_default();
-    let snapshot = query::read(ctx, &path, input.deadline_ms).await?;
-    check_key_bytes(&keys)?;
     let fields = Fields {
         data,
         metadata,
         distance: false,
     };
     let bytes = ctx.config.answer.get_bytes;
-    let answer = ctx.pool.run(move || answer(&snapshot, keys, fields, bytes)).await;
-    answer.map_err(|error| errors::pool(&error))?
+    let begin = || {
+        let keys = keys.clone();
+        let mut writing = None;
+        move |snapshot: &Snapshot, fetched: &Fetched| answer(snapshot, &keys, fields, bytes, fetched, &mut writing)
+    };
+    let (body, _) = work::run(ctx, &path, input.deadline_ms, begin).await?;
+    Ok(body)
 }
 
 /// Keys may have 1,024 characters, but not more than 1,024 bytes.
@@ -41,31 +45,44 @@ pub(super) fn check_key_bytes(keys: &[String]) -> Result<(), ApiError> {
     }
 }
 
-fn answer(snapshot: &Snapshot, keys: Vec<String>, fields: Fields, bytes: usize) -> Result<Vec<u8>, ApiError> {
-    let mut seen = HashSet::new();
-    let mut items = Vec::with_capacity(keys.len());
-    for key in keys {
-        if !seen.insert(key.clone()) {
-            continue;
+fn answer(
+    snapshot: &Snapshot,
+    keys: &[String],
+    fields: Fields,
+    bytes: usize,
+    fetched: &Fetched,
+    writing: &mut Option<Writing>,
+) -> Result<Vec<u8>, Pause> {
+    let writing = match writing {
+        Some(writing) => writing,
+        None => {
+            // An index that does not exist is reported before a key that cannot.
+            check_key_bytes(keys)?;
+            let mut out = JsonWriter::new();
+            out.begin_object().name("vectors").begin_array();
+            writing.insert(Writing::new(out, found(snapshot, keys), fields, bytes))
         }
-        if let Some(place) = snapshot.find(&key) {
-            items.push(Item {
-                key,
-                place,
-                distance: 0.0,
-            });
-        }
+    };
+    snapshot.write_items(writing, fetched)?;
+    if writing.written < writing.items.len() {
+        return Err(too_large(writing.written, writing.items.len(), bytes).into());
     }
-    let mut out = JsonWriter::new();
-    out.begin_object().name("vectors").begin_array();
-    let written = snapshot
-        .write_items(&mut out, &items, fields, bytes)
-        .map_err(|error| errors::engine(&error))?;
-    if written < items.len() {
-        return Err(too_large(written, items.len(), bytes));
-    }
+    let mut out = std::mem::take(&mut writing.out);
     out.end_array().end_object();
     Ok(out.finish())
+}
+
+fn found(snapshot: &Snapshot, keys: &[String]) -> Vec<Item> {
+    let mut seen = HashSet::new();
+    let distinct = keys.iter().filter(|key| seen.insert(key.as_str()));
+    let item = |key: &String| {
+        Some(Item {
+            key: key.clone(),
+            place: snapshot.find(key)?,
+            distance: 0.0,
+        })
+    };
+    distinct.filter_map(item).collect()
 }
 
 /// GetVectors has no pages, so it says how much fits instead.

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use wire::{Constraints, JsonWriter, Members, token};
 
 use super::target::IndexMembers;
-use crate::query::answer::{Fields, Item};
+use crate::query::Snapshot;
+use crate::query::answer::{Fields, Item, Writing};
 use crate::query::filter::read_filter;
 use crate::query::hash::RequestHash;
 use crate::query::scan::{ScanRequest, scan};
-use crate::query::{self, Snapshot};
+use crate::query::work::{self, Fetched, Pause};
 use crate::{Config, Context, Input, errors};
 
 const TOKEN_KIND: &str = "list-vectors";
@@ -24,8 +25,18 @@ struct ListCursor {
     after: String,
 }
 
-/// A request, constraints already judged.
+/// A page that is being written.
 #[derive(Debug)]
+struct Page {
+    /// The request's hash.
+    request: u64,
+    writing: Writing,
+    /// The last key looked at, when more may follow it.
+    resume_after: Option<String>,
+}
+
+/// A request, constraints already judged.
+#[derive(Debug, Clone)]
 struct ListRequest {
     limit: usize,
     segment: Option<(u32, u32)>,
@@ -47,10 +58,13 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
         ..request
     };
     request.check_extensions(ctx.config.strictness)?;
-    let snapshot = query::read(ctx, &path, input.deadline_ms).await?;
-    let config = ctx.config.clone();
-    let answer = ctx.pool.run(move || request.answer(&snapshot, &config)).await;
-    answer.map_err(|error| errors::pool(&error))?
+    let begin = || {
+        let (ctx, request) = (Arc::clone(ctx), request.clone());
+        let mut page = None;
+        move |snapshot: &Snapshot, fetched: &Fetched| request.answer(snapshot, &ctx.config, fetched, &mut page)
+    };
+    let (body, _) = work::run(ctx, &path, input.deadline_ms, begin).await?;
+    Ok(body)
 }
 
 /// `segmentCount` and `segmentIndex` come together, or not at all.
@@ -132,51 +146,28 @@ impl ListRequest {
         Ok(Some(cursor.after))
     }
 
-    fn answer(&self, snapshot: &Snapshot, config: &Config) -> Result<Vec<u8>, ApiError> {
-        let filter = self.filter.as_deref();
-        let filter = filter
-            .map(|json| read_filter(json, &snapshot.config, config.strictness))
-            .transpose()?;
-        let request = self.hash(filter.as_ref());
-        let page = scan(
-            snapshot,
-            &ScanRequest {
-                after: self.after(snapshot, request)?,
-                prefix: self.prefix.clone().unwrap_or_default(),
-                filter,
-                segment: self.segment,
-                limit: self.limit,
-            },
-        )
-        .map_err(|error| errors::engine(&error))?;
-        let items: Vec<Item> = page
-            .rows
-            .into_iter()
-            .map(|(key, place)| Item {
-                key,
-                place,
-                distance: 0.0,
-            })
-            .collect();
-        let mut out = JsonWriter::new();
-        out.begin_object().name("vectors").begin_array();
-        let bytes = config.answer.list_bytes;
-        let written = snapshot
-            .write_items(&mut out, &items, self.fields, bytes)
-            .map_err(|error| errors::engine(&error))?;
-        out.end_array();
-        let last_written = items
-            .get(..written)
-            .and_then(<[Item]>::last)
-            .map(|item| item.key.clone());
-        let after = if written < items.len() {
-            last_written
-        } else {
-            page.resume_after
+    fn answer(
+        &self,
+        snapshot: &Snapshot,
+        config: &Config,
+        fetched: &Fetched,
+        page: &mut Option<Page>,
+    ) -> Result<Vec<u8>, Pause> {
+        let page = match page {
+            Some(page) => page,
+            None => page.insert(self.page(snapshot, config)?),
         };
+        snapshot.write_items(&mut page.writing, fetched)?;
+        let after = if page.writing.written < page.writing.items.len() {
+            page.writing.last().map(|item| item.key.clone())
+        } else {
+            page.resume_after.clone()
+        };
+        let mut out = std::mem::take(&mut page.writing.out);
+        out.end_array();
         if let Some(after) = after {
             let cursor = ListCursor {
-                request,
+                request: page.request,
                 index: snapshot.uuid.to_string(),
                 after,
             };
@@ -184,5 +175,35 @@ impl ListRequest {
         }
         out.end_object();
         Ok(out.finish())
+    }
+
+    /// The page's keys, none of them written yet.
+    fn page(&self, snapshot: &Snapshot, config: &Config) -> Result<Page, ApiError> {
+        let filter = self.filter.as_deref();
+        let filter = filter
+            .map(|json| read_filter(json, &snapshot.config, config.strictness))
+            .transpose()?;
+        let request = self.hash(filter.as_ref());
+        let wanted = ScanRequest {
+            after: self.after(snapshot, request)?,
+            prefix: self.prefix.clone().unwrap_or_default(),
+            filter,
+            segment: self.segment,
+            limit: self.limit,
+        };
+        let page = scan(snapshot, &wanted).map_err(|error| errors::engine(&error))?;
+        let item = |(key, place)| Item {
+            key,
+            place,
+            distance: 0.0,
+        };
+        let items = page.rows.into_iter().map(item).collect();
+        let mut out = JsonWriter::new();
+        out.begin_object().name("vectors").begin_array();
+        Ok(Page {
+            request,
+            writing: Writing::new(out, items, self.fields, config.answer.list_bytes),
+            resume_after: page.resume_after,
+        })
     }
 }

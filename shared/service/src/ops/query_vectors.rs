@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use engine::{Cursor, Hit, SearchAnswer};
+use engine::{Cursor, Hit, SearchAnswer, Selection};
 use model::{ApiError, Filter, Strictness, check_vector, limits};
 use serde::{Deserialize, Serialize};
 use wire::{Constraints, JsonWriter, Members, token};
 
 use super::target::IndexMembers;
-use crate::query::answer::{Fields, Item};
+use crate::query::Snapshot;
+use crate::query::answer::{Fields, Item, Writing};
 use crate::query::execute::{Search, execute};
 use crate::query::filter::read_filter;
 use crate::query::hash::RequestHash;
 use crate::query::live_recall::Sample;
-use crate::query::{self, Snapshot};
+use crate::query::work::{self, Fetched, Pause};
 use crate::{Context, Input, errors};
 
 const TOKEN_KIND: &str = "query-vectors";
@@ -31,7 +32,7 @@ struct QueryCursor {
 }
 
 /// A request, constraints already judged.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Query {
     top_k: usize,
     vector: Vec<f32>,
@@ -41,7 +42,8 @@ struct Query {
     classic: bool,
 }
 
-/// Where a page stands among its request's pages.
+/// A page that is being written.
+#[derive(Debug)]
 struct Page {
     /// The request's hash.
     request: u64,
@@ -49,6 +51,16 @@ struct Page {
     before: usize,
     /// There are no further answers than those found for it.
     exhausted: bool,
+    writing: Writing,
+    /// What live recall may measure.
+    sample: Option<Sample>,
+}
+
+/// How far a query has come, when it pauses for rows.
+#[derive(Debug, Default)]
+struct Progress {
+    selected: Option<Selection>,
+    page: Option<Page>,
 }
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -60,13 +72,12 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     constraints.finish()?;
     let path = target.resolve(ctx)?;
     check_supported(ctx, &members, scores)?;
-    let snapshot = query::read(ctx, &path, input.deadline_ms).await?;
-    let answer = {
-        let (ctx, snapshot) = (Arc::clone(ctx), Arc::clone(&snapshot));
-        move || query.answer(&ctx, &snapshot)
+    let begin = || {
+        let (ctx, query) = (Arc::clone(ctx), query.clone());
+        let mut progress = Progress::default();
+        move |snapshot: &Snapshot, fetched: &Fetched| query.answer(&ctx, snapshot, fetched, &mut progress)
     };
-    let answered = ctx.pool.run(answer).await.map_err(|error| errors::pool(&error))?;
-    let (body, sample) = answered?;
+    let ((body, sample), snapshot) = work::run(ctx, &path, input.deadline_ms, begin).await?;
     if let Some(sample) = sample {
         tokio::spawn(sample.measure(Arc::clone(ctx), snapshot));
     }
@@ -137,10 +148,36 @@ impl Query {
     }
 
     /// The body, and what live recall may measure.
-    fn answer(&self, ctx: &Context, snapshot: &Snapshot) -> Result<(Vec<u8>, Option<Sample>), ApiError> {
+    fn answer(
+        &self,
+        ctx: &Context,
+        snapshot: &Snapshot,
+        fetched: &Fetched,
+        progress: &mut Progress,
+    ) -> Result<(Vec<u8>, Option<Sample>), Pause> {
+        let page = match &mut progress.page {
+            Some(page) => page,
+            None => {
+                let page = self.search(ctx, snapshot, fetched, &mut progress.selected)?;
+                progress.page.insert(page)
+            }
+        };
+        snapshot.write_items(&mut page.writing, fetched)?;
+        let body = finish(snapshot, page)?;
+        Ok((body, page.sample.take()))
+    }
+
+    /// The page's answers, none of them written yet.
+    fn search(
+        &self,
+        ctx: &Context,
+        snapshot: &Snapshot,
+        fetched: &Fetched,
+        selected: &mut Option<Selection>,
+    ) -> Result<Page, Pause> {
         let config = &snapshot.config;
         if self.classic {
-            return Err(ApiError::query_mode_classic());
+            return Err(ApiError::query_mode_classic().into());
         }
         check_vector(&self.vector, config.dimension, config.metric).map_err(ApiError::invalid_query_vector)?;
         let filter = self.filter.as_deref();
@@ -170,7 +207,7 @@ impl Query {
             hits,
             scanned_rows,
             plan,
-        } = execute(snapshot, &search, &ctx.pool).map_err(|error| errors::engine(&error))?;
+        } = execute(snapshot, &search, &ctx.pool, fetched, selected)?;
         ctx.metrics.scanned_rows.add(scanned_rows);
         ctx.metrics.plans.note(&plan);
         tracing::debug!(?plan, k = size, "searched");
@@ -179,45 +216,42 @@ impl Query {
             .flatten();
         // A page that is not full has found all there is.
         let exhausted = hits.len() < size || hits.len() == left;
-        let page = Page {
+        let item = |hit: Hit| Item {
+            key: hit.key,
+            place: hit.place,
+            distance: hit.distance,
+        };
+        let items = hits.into_iter().map(item).collect();
+        let mut out = JsonWriter::new();
+        out.begin_object().name("vectors").begin_array();
+        Ok(Page {
             request,
             before,
             exhausted,
-        };
-        let body = self.write(ctx, snapshot, hits, &page)?;
-        Ok((body, sample))
+            writing: Writing::new(out, items, self.fields, ctx.config.answer.query_bytes),
+            sample,
+        })
     }
+}
 
-    fn write(&self, ctx: &Context, snapshot: &Snapshot, hits: Vec<Hit>, page: &Page) -> Result<Vec<u8>, ApiError> {
-        let items: Vec<Item> = hits
-            .into_iter()
-            .map(|hit| Item {
-                key: hit.key,
-                place: hit.place,
-                distance: hit.distance,
-            })
-            .collect();
-        let mut out = JsonWriter::new();
-        out.begin_object().name("vectors").begin_array();
-        let written = snapshot
-            .write_items(&mut out, &items, self.fields, ctx.config.answer.query_bytes)
-            .map_err(|error| errors::engine(&error))?;
-        out.end_array()
-            .string_member("distanceMetric", snapshot.config.metric.as_str());
-        let last = items.get(..written).and_then(<[Item]>::last);
-        if let Some(last) = last
-            && (written < items.len() || !page.exhausted)
-        {
-            let cursor = QueryCursor {
-                request: page.request,
-                index: snapshot.uuid.to_string(),
-                distance_bits: last.distance.to_bits(),
-                key: last.key.clone(),
-                count: page.before + written,
-            };
-            out.string_member("nextToken", &token::encode(TOKEN_KIND, &cursor)?);
-        }
-        out.end_object();
-        Ok(out.finish())
+/// The body of a page whose items are written.
+fn finish(snapshot: &Snapshot, page: &mut Page) -> Result<Vec<u8>, ApiError> {
+    let writing = &mut page.writing;
+    let mut out = std::mem::take(&mut writing.out);
+    out.end_array()
+        .string_member("distanceMetric", snapshot.config.metric.as_str());
+    if let Some(last) = writing.last()
+        && (writing.written < writing.items.len() || !page.exhausted)
+    {
+        let cursor = QueryCursor {
+            request: page.request,
+            index: snapshot.uuid.to_string(),
+            distance_bits: last.distance.to_bits(),
+            key: last.key.clone(),
+            count: page.before + writing.written,
+        };
+        out.string_member("nextToken", &token::encode(TOKEN_KIND, &cursor)?);
     }
+    out.end_object();
+    Ok(out.finish())
 }

@@ -1,13 +1,16 @@
 //! Rows of a snapshot as the JSON items of an answer.
 
-use engine::EngineError;
 use engine::topk::Place;
 use wire::JsonWriter;
 
 use super::snapshot::Snapshot;
+use super::work::{Fetched, Pause, Wanted};
 
 /// Rows whose metadata is fetched at a time: an answer that ends early has not fetched much in vain.
 const CHUNK: usize = 100;
+/// What is read at a time of shards without their `rows.parquet`: rows, and bytes as stored.
+const READ_ROWS: usize = 1000;
+const READ_BYTES: u64 = 8 << 20;
 
 /// Which optional members an item has.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,39 +34,119 @@ pub(crate) struct Item {
     pub distance: f32,
 }
 
+/// Items that are being written.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    /// The text so far.
+    pub out: JsonWriter,
+    /// All items.
+    pub items: Vec<Item>,
+    /// How many of them are in the text.
+    pub written: usize,
+    fields: Fields,
+    /// The text ends here, but has one item at least.
+    bytes: usize,
+}
+
+impl Writing {
+    /// Of `items`, as many as fit into a text of `bytes` that begins with `out`.
+    pub(crate) fn new(out: JsonWriter, items: Vec<Item>, fields: Fields, bytes: usize) -> Self {
+        Self {
+            out,
+            items,
+            written: 0,
+            fields,
+            bytes,
+        }
+    }
+
+    /// The last item in the text.
+    pub(crate) fn last(&self) -> Option<&Item> {
+        self.items.get(..self.written)?.last()
+    }
+}
+
 impl Snapshot {
-    /// Writes items until the text is `bytes` long, at least one; answers how many it wrote.
-    pub(crate) fn write_items(
-        &self,
-        out: &mut JsonWriter,
-        items: &[Item],
-        fields: Fields,
-        bytes: usize,
-    ) -> Result<usize, EngineError> {
-        let mut written = 0;
-        for chunk in items.chunks(CHUNK) {
+    /// Writes items until the text is full. Pauses for rows of shards that are without their `rows.parquet`, and goes on
+    /// where it was.
+    pub(crate) fn write_items(&self, writing: &mut Writing, fetched: &Fetched) -> Result<(), Pause> {
+        let fields = writing.fields;
+        while writing.written < writing.items.len() {
+            let left = writing.items.get(writing.written..).unwrap_or_default();
+            let chunk = left.get(..CHUNK).unwrap_or(left);
+            if self.lacks(chunk, fields, fetched) {
+                return Err(Pause::Missing(self.wanted(left, fields)));
+            }
             let metadata = if fields.metadata {
                 let places: Vec<Place> = chunk.iter().map(|item| item.place).collect();
-                self.metadata(&places)?
+                self.metadata(&places, fetched)?
             } else {
                 vec![None; chunk.len()]
             };
+            let mut written = 0;
             for (item, metadata) in chunk.iter().zip(metadata) {
-                if written > 0 && out.len() + self.item_size(item, metadata.as_deref(), fields) > bytes {
-                    return Ok(written);
+                let size = self.item_size(item, metadata.as_deref(), fields);
+                if writing.written + written > 0 && writing.out.len() + size > writing.bytes {
+                    writing.written += written;
+                    return Ok(());
                 }
-                self.write_item(out, item, metadata.as_deref(), fields);
+                self.write_item(&mut writing.out, item, metadata.as_deref(), fields, fetched);
                 written += 1;
             }
+            writing.written += written;
         }
-        Ok(written)
+        Ok(())
     }
 
-    fn write_item(&self, out: &mut JsonWriter, item: &Item, metadata: Option<&str>, fields: Fields) {
+    /// Whether something of the items is neither there nor fetched.
+    fn lacks(&self, items: &[Item], fields: Fields, fetched: &Fetched) -> bool {
+        let mut places = items.iter().filter_map(|item| self.unattached(item.place));
+        places.any(|(shard, row)| {
+            let lacks_metadata = fields.metadata && fetched.metadata(shard, row).is_none();
+            lacks_metadata || (fields.data && fetched.vector(shard, row).is_none())
+        })
+    }
+
+    /// What is to be read for the first of these items: a chunk at least, and more while it is little.
+    fn wanted(&self, items: &[Item], fields: Fields) -> Wanted {
+        let mut wanted = Wanted::default();
+        let mut bytes = 0;
+        for (number, item) in items.iter().enumerate().take(READ_ROWS) {
+            let Some((position, row)) = self.unattached(item.place) else {
+                continue;
+            };
+            if number >= CHUNK && bytes > READ_BYTES {
+                break;
+            }
+            let rows = wanted.of(position);
+            let shard = self.shards.get(position);
+            if fields.data {
+                rows.vectors.push(row);
+                bytes += shard.map_or(0, |shard| shard.head().vector_width() as u64);
+            }
+            if fields.metadata {
+                rows.metadata.push(row);
+                let page = shard.and_then(|shard| shard.metadata_page(row));
+                bytes += page.map_or(0, |(_, range)| range.end - range.start);
+            }
+        }
+        wanted
+    }
+
+    fn write_item(
+        &self,
+        out: &mut JsonWriter,
+        item: &Item,
+        metadata: Option<&str>,
+        fields: Fields,
+        fetched: &Fetched,
+    ) {
         out.begin_object().string_member("key", &item.key);
         if fields.data {
             out.name("data").begin_object().name("float32");
-            out.f32_array_le(self.vector_bytes(item.place)).end_object();
+            // Never missing: the chunk has been looked at.
+            let vector = self.vector_bytes(item.place, fetched).unwrap_or_default();
+            out.f32_array_le(vector).end_object();
         }
         if fields.metadata {
             out.name("metadata").raw(metadata.unwrap_or("{}"));

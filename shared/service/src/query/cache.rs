@@ -83,6 +83,17 @@ impl<K: Clone + Eq + Hash, V: Clone> ByteCache<K, V> {
         outcome
     }
 
+    /// Notes that a value has another size by now, if it is there.
+    pub(crate) fn reweigh(&self, key: &K, bytes: impl FnOnce(&V) -> usize) {
+        let mut state = self.state();
+        let Some(cell) = state.slots.get(key).map(|slot| Arc::clone(&slot.cell)) else {
+            return;
+        };
+        if let Some(value) = cell.get() {
+            state.weigh(key, &cell, bytes(value), self.limit);
+        }
+    }
+
     /// Puts a value in, replacing an older one.
     pub(crate) fn insert(&self, key: &K, value: V, bytes: usize) {
         let mut state = self.state();
@@ -209,6 +220,19 @@ mod tests {
         let cache = ByteCache::new(2000);
         assert_eq!(load(&cache, 7, 5000).await, 70);
         assert_eq!((cache.get(&7), cache.bytes()), (None, 0));
+    }
+
+    #[tokio::test]
+    async fn what_grows_makes_others_go() {
+        let cache = ByteCache::new(3 * (OVERHEAD + 1000));
+        for key in 1..=3 {
+            load(&cache, key, 1000).await;
+        }
+        cache.reweigh(&3, |value| *value as usize + 1500);
+        assert_eq!([1, 2, 3].map(|key| cache.get(&key)), [None, Some(20), Some(30)]);
+        assert_eq!(cache.bytes(), 2 * OVERHEAD + 1000 + 1530);
+        cache.reweigh(&1, |_| 7);
+        assert_eq!(cache.bytes(), 2 * OVERHEAD + 1000 + 1530);
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::Hit;
 
 use super::Snapshot;
-use super::execute::{Search, execute};
+use super::execute::{Search, execute_whole};
 use crate::Context;
 
 /// A query that was answered, to be measured.
@@ -32,15 +32,19 @@ impl Sample {
         })
     }
 
-    /// Runs the query exactly and counts what the answer had of it. Skipped when another one is running.
+    /// Runs the query exactly and counts what the answer had of it. Skipped when another one is running, and while a
+    /// shard is without its rows: measuring does not fetch them.
     pub(crate) async fn measure(self, ctx: Arc<Context>, snapshot: Arc<Snapshot>) {
         let Ok(_permit) = ctx.recall_permit.try_acquire() else {
             return;
         };
+        if !snapshot.shards.iter().all(|shard| shard.has_rows()) {
+            return;
+        }
         let exact = {
             let ctx = Arc::clone(&ctx);
             let Self { search, found } = self;
-            move || execute(&snapshot, &search, &ctx.pool).map(|answer| (answer.hits, found))
+            move || execute_whole(&snapshot, &search, &ctx.pool).map(|answer| (answer.hits, found))
         };
         let (truth, found) = match ctx.pool.run(exact).await {
             Ok(Ok(answers)) => answers,

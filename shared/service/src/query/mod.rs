@@ -3,7 +3,11 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`cache`] | a byte-bounded cache of immutable things |
-//! | [`objects`] | manifests, WAL objects, shards and deletion vectors, fetched and checked once |
+//! | [`objects`] | manifests, WAL objects and deletion vectors, fetched and checked once |
+//! | [`shards`] | opened shards, whole or without their `rows.parquet` |
+//! | [`attaching`] | who fetches the rows of which open shard |
+//! | [`ranges`] | rows of a shard without its `rows.parquet`, by coalesced ranged reads |
+//! | [`work`] | CPU work over a snapshot that pauses while rows are read |
 //! | [`snapshot`] | the read protocol of DESIGN section 4: a consistent view of one index |
 //! | [`tail`] | the tail as an overlay: which rows of tail and shards are the newest of their keys |
 //! | [`entry`] | one WAL object of the tail, with what is derived from it once |
@@ -21,6 +25,7 @@
 //! is looked at.
 
 pub(crate) mod answer;
+mod attaching;
 mod cache;
 mod entry;
 pub(crate) mod execute;
@@ -29,13 +34,16 @@ pub(crate) mod hash;
 pub(crate) mod live_recall;
 pub(crate) mod matched;
 pub(crate) mod objects;
+mod ranges;
 pub(crate) mod rows;
 pub(crate) mod scan;
+pub(crate) mod shards;
 mod size;
 pub(crate) mod snapshot;
 mod tail;
 #[cfg(test)]
 mod tests;
+pub(crate) mod work;
 
 pub(crate) use objects::ReadCaches;
 pub(crate) use size::index_size;

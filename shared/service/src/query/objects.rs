@@ -5,20 +5,23 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::pool::PoolError;
-use engine::shard::{Shard, ShardBytes};
-use format::manifest::{DeadRef, Manifest, ShardEntry};
+use engine::shard::Shard;
+use format::manifest::{DeadRef, Manifest};
 use format::record::{IndexRecord, WalEntry};
 use format::wal::WalObject;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use model::{ApiError, DeadId, IndexUuid, ManifestId, ShardId, WalId};
 use roaring::RoaringBitmap;
-use storage::paths::{self, ObjectKind, ShardFile};
+use storage::paths::{self, ObjectKind};
 use storage::{ObjectName, StoreError};
 
+use tokio::sync::Semaphore;
+
+use super::attaching::Attaching;
 use super::cache::ByteCache;
 use super::entry::TailEntry;
 use super::snapshot::Snapshot;
-use crate::config::CacheConfig;
+use crate::config::{CacheConfig, RangedConfig};
 use crate::{Context, errors};
 
 const UNREADABLE: &str = "Stored data of this index cannot be read; the server's log names the object";
@@ -48,7 +51,7 @@ pub(crate) enum ReadFault {
 }
 
 impl ReadFault {
-    fn store(name: &ObjectName, error: StoreError) -> Self {
+    pub(super) fn store(name: &ObjectName, error: StoreError) -> Self {
         match error {
             StoreError::NotFound { .. } => Self::Missing(name.clone()),
             StoreError::Corrupt { reason, .. } => Self::unreadable(name, reason),
@@ -56,7 +59,7 @@ impl ReadFault {
         }
     }
 
-    fn unreadable(name: &ObjectName, reason: impl Display) -> Self {
+    pub(super) fn unreadable(name: &ObjectName, reason: impl Display) -> Self {
         Self::Unreadable {
             name: name.clone(),
             reason: reason.to_string(),
@@ -97,15 +100,21 @@ fn unreadable(name: &ObjectName) -> ApiError {
 pub(crate) struct ReadCaches {
     manifests: ByteCache<(IndexUuid, ManifestId), Arc<Manifest>>,
     wal: ByteCache<(IndexUuid, WalId), Arc<TailEntry>>,
-    shards: ByteCache<(IndexUuid, ShardId), Arc<Shard>>,
+    pub(super) shards: ByteCache<(IndexUuid, ShardId), Arc<Shard>>,
     dead: ByteCache<(IndexUuid, DeadId), Arc<RoaringBitmap>>,
     pub(super) snapshots: ByteCache<IndexUuid, Arc<Snapshot>>,
     builders: Mutex<HashMap<IndexUuid, Arc<tokio::sync::Mutex<()>>>>,
+    /// Who fetches the rows of open shards.
+    pub(super) attaching: Attaching,
+    /// One file is read ahead at a time.
+    pub(super) ahead: Arc<Semaphore>,
+    /// Ranges read at a time.
+    pub(super) range_reads: Semaphore,
 }
 
 impl ReadCaches {
     /// Empty caches with these bounds.
-    pub(crate) fn new(bounds: &CacheConfig) -> Self {
+    pub(crate) fn new(bounds: &CacheConfig, ranged: &RangedConfig) -> Self {
         let half_manifest = bounds.manifest_bytes / 2;
         Self {
             manifests: ByteCache::new(half_manifest),
@@ -115,6 +124,9 @@ impl ReadCaches {
             // A snapshot keeps what it reaches alive, so it is bounded by the same numbers.
             snapshots: ByteCache::new(bounds.wal_bytes.saturating_add(bounds.shard_bytes)),
             builders: Mutex::default(),
+            attaching: Attaching::default(),
+            ahead: Arc::new(Semaphore::new(1)),
+            range_reads: Semaphore::new(ranged.reads.max(1)),
         }
     }
 
@@ -229,78 +241,6 @@ pub(crate) async fn wals(
 ) -> Result<Vec<Arc<TailEntry>>, ReadFault> {
     let loads: Vec<_> = entries.iter().map(|entry| wal(ctx, index, entry.id)).collect();
     stream::iter(loads).buffered(WAL_FETCHES).try_collect().await
-}
-
-/// An opened shard: all of its files fetched at once, each checksum verified (S4).
-pub(crate) async fn shard(ctx: &Context, index: IndexUuid, entry: &ShardEntry) -> Result<Arc<Shard>, ReadFault> {
-    let key = (index, entry.id);
-    if let Some(shard) = ctx.reads.shards.get(&key) {
-        ctx.metrics.cache_hits.add(1);
-        return Ok(shard);
-    }
-    ctx.reads.shards.get_or_load(&key, open_shard(ctx, index, entry)).await
-}
-
-async fn open_shard(ctx: &Context, index: IndexUuid, entry: &ShardEntry) -> Result<(Arc<Shard>, usize), ReadFault> {
-    let opened = open_shard_once(ctx, index, entry).await;
-    if matches!(opened, Err(ReadFault::Unreadable { .. })) {
-        let files = ShardFile::ALL.map(|file| paths::shard_file(index, entry.id, file));
-        if ctx.ports.objects.invalidate(&files).await {
-            return open_shard_once(ctx, index, entry).await;
-        }
-    }
-    opened
-}
-
-async fn open_shard_once(
-    ctx: &Context,
-    index: IndexUuid,
-    entry: &ShardEntry,
-) -> Result<(Arc<Shard>, usize), ReadFault> {
-    ctx.metrics.cache_misses.add(1);
-    let get = async |file: ShardFile| {
-        let name = paths::shard_file(index, entry.id, file);
-        ctx.ports
-            .objects
-            .get(&name)
-            .await
-            .map_err(|error| ReadFault::store(&name, error))
-    };
-    let faiss = async {
-        match entry.files.index {
-            Some(_) => get(ShardFile::Index).await.map(Some),
-            None => Ok(None),
-        }
-    };
-    let (rows, keys, fst, attributes, head, faiss) = futures::try_join!(
-        get(ShardFile::Rows),
-        get(ShardFile::Keys),
-        get(ShardFile::Fst),
-        get(ShardFile::Attributes),
-        get(ShardFile::Head),
-        faiss,
-    )?;
-    let bytes = ShardBytes {
-        rows,
-        keys,
-        fst,
-        attributes,
-        head,
-        index: faiss,
-    };
-    let entry = entry.clone();
-    let id = entry.id;
-    let opened = ctx
-        .pool
-        .run_next(move || Shard::open(&entry, bytes))
-        .await
-        .map_err(ReadFault::Pool)?;
-    let shard = opened.map_err(|error| {
-        // The error names the file; the head is as good a name for the whole shard as any.
-        ReadFault::unreadable(&paths::shard_file(index, id, ShardFile::Head), error)
-    })?;
-    let size = usize::try_from(shard.size_bytes()).unwrap_or(usize::MAX);
-    Ok((Arc::new(shard), size))
 }
 
 /// The dead rows of a shard.

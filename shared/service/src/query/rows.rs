@@ -7,6 +7,7 @@ use engine::topk::Place;
 
 use super::snapshot::Snapshot;
 use super::tail::TailRow;
+use super::work::Fetched;
 
 impl TailRow {
     /// The place that the engine would name.
@@ -31,19 +32,26 @@ impl Snapshot {
         })
     }
 
-    /// The row's vector, little-endian.
-    pub(crate) fn vector_bytes(&self, place: Place) -> &[u8] {
+    /// The row's vector, little-endian; that of a shard without its `rows.parquet` must have been fetched.
+    pub(crate) fn vector_bytes<'a>(&'a self, place: Place, fetched: &'a Fetched) -> Option<&'a [u8]> {
         match place {
-            Place::Shard { shard, row } => self.shards.get(shard).map_or(&[], |shard| shard.vector_bytes(row)),
+            Place::Shard { shard, row } => {
+                let opened = self.shards.get(shard)?;
+                if opened.has_rows() {
+                    return Some(opened.vector_bytes(row));
+                }
+                fetched.vector(shard, row)
+            }
             Place::Tail { entry, row } => {
-                let slot = self.tail.slots().get(entry);
-                slot.map_or(&[], |slot| slot.entry.object().vector_bytes(row as usize))
+                let slot = self.tail.slots().get(entry)?;
+                Some(slot.entry.object().vector_bytes(row as usize))
             }
         }
     }
 
-    /// The rows' metadata as JSON, in the order asked; each shard's pages are decoded once.
-    pub(crate) fn metadata(&self, places: &[Place]) -> Result<Vec<Option<String>>, EngineError> {
+    /// The rows' metadata as JSON, in the order asked; each shard's pages are decoded once. That of a shard without its
+    /// `rows.parquet` must have been fetched.
+    pub(crate) fn metadata(&self, places: &[Place], fetched: &Fetched) -> Result<Vec<Option<String>>, EngineError> {
         let mut found = vec![None; places.len()];
         let mut wanted: HashMap<usize, Vec<(u32, usize)>> = HashMap::new();
         for (at, place) in places.iter().enumerate() {
@@ -58,11 +66,21 @@ impl Snapshot {
                 }
             }
         }
-        for (shard, mut rows) in wanted {
+        for (position, mut rows) in wanted {
             rows.sort_unstable();
-            let Some(shard) = self.shards.get(shard) else {
+            let Some(shard) = self.shards.get(position) else {
                 continue;
             };
+            if !shard.has_rows() {
+                for (row, at) in rows {
+                    let text = fetched.metadata(position, row);
+                    let text = text.ok_or_else(|| EngineError::NoRows { shard: shard.id() })?;
+                    if let Some(out) = found.get_mut(at) {
+                        out.clone_from(text);
+                    }
+                }
+                continue;
+            }
             let numbers: Vec<u32> = rows.iter().map(|(row, _)| *row).collect();
             for ((_, at), json) in rows.iter().zip(shard.metadata(&numbers)?) {
                 if let Some(out) = found.get_mut(*at) {

@@ -18,6 +18,7 @@ use engine::shard::Shard;
 
 use super::entry::TailEntry;
 use super::objects::{self, ReadFault};
+use super::shards;
 use super::tail::TailView;
 use crate::write::{invalidate, remember};
 use crate::{Context, errors};
@@ -66,7 +67,7 @@ impl Snapshot {
     }
 
     /// Bytes that keeping it keeps alive.
-    fn weight(&self) -> usize {
+    pub(super) fn weight(&self) -> usize {
         let tail: usize = self.tail.slots().iter().map(|slot| slot.entry.weight()).sum();
         let shards: usize = self
             .shards
@@ -188,7 +189,7 @@ async fn open_shard(
 ) -> Result<(Arc<Shard>, Arc<RoaringBitmap>), ReadFault> {
     let dead = manifest.dead.get(&entry.id);
     futures::try_join!(
-        objects::shard(ctx, manifest.index, entry),
+        shards::shard(ctx, manifest.index, entry),
         objects::dead(ctx, manifest.index, entry.id, dead)
     )
 }
