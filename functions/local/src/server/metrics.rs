@@ -212,11 +212,7 @@ fn register_service(registry: &mut Registry, metrics: &ServiceMetrics) {
             "Ranges read of files with rows",
             metrics.ranged_reads.get(),
         ),
-        (
-            "ranged_bytes",
-            "Bytes that they gave",
-            metrics.ranged_bytes.get(),
-        ),
+        ("ranged_bytes", "Bytes that they gave", metrics.ranged_bytes.get()),
     ];
     for (name, help, value) in families {
         let counter: Counter = Counter::default();

@@ -15,7 +15,7 @@ use crate::query::filter::read_filter;
 use crate::query::hash::RequestHash;
 use crate::query::live_recall::Sample;
 use crate::query::work::{self, Fetched, Pause};
-use crate::{Context, Input, errors};
+use crate::{Context, Input};
 
 const TOKEN_KIND: &str = "query-vectors";
 const QUERY_MODES: [&str; 2] = ["CLASSIC", "ENHANCED"];

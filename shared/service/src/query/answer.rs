@@ -133,14 +133,7 @@ impl Snapshot {
         wanted
     }
 
-    fn write_item(
-        &self,
-        out: &mut JsonWriter,
-        item: &Item,
-        metadata: Option<&str>,
-        fields: Fields,
-        fetched: &Fetched,
-    ) {
+    fn write_item(&self, out: &mut JsonWriter, item: &Item, metadata: Option<&str>, fields: Fields, fetched: &Fetched) {
         out.begin_object().string_member("key", &item.key);
         if fields.data {
             out.name("data").begin_object().name("float32");

@@ -212,10 +212,7 @@ mod tests {
             ranges(&coalesce(asked.clone(), 0)),
             [200..400, 700..800, 900..1000, 4000..4100]
         );
-        assert_eq!(
-            ranges(&coalesce(asked.clone(), 100)),
-            [200..400, 700..1000, 4000..4100]
-        );
+        assert_eq!(ranges(&coalesce(asked.clone(), 100)), [200..400, 700..1000, 4000..4100]);
         assert_eq!(ranges(&coalesce(asked.clone(), 300)), [200..1000, 4000..4100]);
         let whole = coalesce(asked, u64::MAX);
         assert_eq!(ranges(&whole), [200..4100]);
