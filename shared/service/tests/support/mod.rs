@@ -2,14 +2,17 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use engine::pool::Pool;
 use genai_vectors_service::{Config, Context, Input, Ports, Service};
 use model::{ApiError, Ids, ManualClock, Operation, OsRandom, Strictness};
 use serde_json::{Value, json};
+use storage::layers::delay::Delay;
 use storage::layers::disk_cache::{DiskCache, DiskCacheConfig};
 use storage::layers::faults::{FaultPlan, FaultStore};
+use storage::layers::metering::{Meter, MeteredStore};
 use storage::local::InProcessDoorbell;
 use storage::{CasCatalog, IndexPath, MemoryStore, ObjectStore};
 use wire::Caller;
@@ -57,7 +60,7 @@ impl World {
         let clock = Arc::new(ManualClock::new(START_MS));
         let plan = FaultPlan::new();
         let pool = Arc::new(Pool::new(2).unwrap());
-        let service = start(&store, &plan, &clock, &pool, &config, disk_cache.as_ref()).await;
+        let service = start(&store, &plan, &clock, &pool, &config, disk_cache.as_ref(), None).await;
         Self {
             store,
             plan,
@@ -67,6 +70,16 @@ impl World {
             pool,
             disk_cache,
         }
+    }
+
+    /// A process of its own over the same store, which is behind a network for it: every object takes `delay`, and what
+    /// it reads is counted.
+    pub async fn over_network(&self, delay: Duration, disk_cache: Option<&DiskCacheConfig>, config: &Config) -> Remote {
+        let meter = Meter::new();
+        let network = Some((delay, meter.clone()));
+        let plan = FaultPlan::new();
+        let service = start(&self.store, &plan, &self.clock, &self.pool, config, disk_cache, network).await;
+        Remote { service, plan, meter }
     }
 
     /// The process ends and another one opens the same store: nothing in memory survives.
@@ -84,6 +97,7 @@ impl World {
             &self.pool,
             &self.config,
             disk_cache,
+            None,
         )
         .await
     }
@@ -113,6 +127,22 @@ impl World {
     /// An operation on index `name` of `books`.
     pub async fn on(&self, name: &str, operation: Operation, body: Value) -> Result<Value, ApiError> {
         self.call(operation, with_index(name, body)).await
+    }
+}
+
+/// A process to which the store is far away.
+pub struct Remote {
+    pub service: Service,
+    /// Faults between it and the store.
+    pub plan: FaultPlan,
+    /// What it reads, beside the catalog.
+    pub meter: Meter,
+}
+
+impl Remote {
+    /// An operation on index `name` of `books`.
+    pub async fn on(&self, name: &str, operation: Operation, body: Value) -> Result<Value, ApiError> {
+        call(&self.service, operation, &with_index(name, body)).await
     }
 }
 
@@ -149,10 +179,15 @@ async fn start(
     pool: &Arc<Pool>,
     config: &Config,
     disk_cache: Option<&DiskCacheConfig>,
+    network: Option<(Duration, Meter)>,
 ) -> Service {
     let ids = Ids::new(Arc::clone(clock) as _, Arc::new(OsRandom::new()));
     let objects: Arc<dyn ObjectStore> = Arc::new(FaultStore::new(Arc::new(store.clone()), plan.clone()));
     let catalog = CasCatalog::open(Arc::clone(&objects), ids.clone()).await.unwrap();
+    let objects: Arc<dyn ObjectStore> = match network {
+        Some((delay, meter)) => Arc::new(MeteredStore::new(Arc::new(Delay::new(objects, delay)), meter)),
+        None => objects,
+    };
     let objects = match disk_cache {
         Some(cache) => Arc::new(DiskCache::open(objects, cache.clone()).await),
         None => objects,
