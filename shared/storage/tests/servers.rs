@@ -3,15 +3,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use genai_vectors_storage as storage;
-use model::{Ids, OsRandom, SystemClock};
+use model::{BucketName, Ids, IndexName, IndexUuid, OsRandom, SystemClock};
 use rstest::rstest;
 use servers::Server;
-use storage::aws::{DynamoCatalog, DynamoSettings, S3Location, S3Settings, S3Store};
+use serde_json::{Value, json};
+use storage::aws::{DynamoCatalog, DynamoSettings, QueueUrls, S3Location, S3Settings, S3Store, SqsDoorbell};
 use storage::conformance::{self, Names};
-use storage::{CasCatalog, Catalog, MemoryStore, ObjectStore};
+use storage::{CasCatalog, Catalog, Doorbell, IndexPath, MemoryStore, ObjectStore, Ring, Work};
 
 fn ids() -> Ids {
     Ids::new(Arc::new(SystemClock::new()), Arc::new(OsRandom::new()))
@@ -79,4 +82,61 @@ async fn dynamodb_catalog(#[case] name: &str) {
     let store = MemoryStore::new();
     conformance::run_catalog(|| async { Arc::new(dynamodb(&server, "vectors", &store).await) as Arc<dyn Catalog> })
         .await;
+}
+
+/// One unsigned call of the SQS API, which the server allows.
+fn sqs(server: &Server, action: &str, body: &Value) -> Value {
+    let address = server.endpoint().strip_prefix("http://").unwrap();
+    let body = body.to_string();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!(
+        "POST / HTTP/1.0\r\nHost: {address}\r\nX-Amz-Target: AmazonSQS.{action}\r\n\
+         Content-Type: application/x-amz-json-1.0\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (_, json) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(json).unwrap_or_else(|_| panic!("{answer}"))
+}
+
+/// Each ring is one message on the queue of its work, and says where the work is.
+#[tokio::test]
+#[cfg_attr(not(feature = "servers"), ignore = "starts servers: cargo test --features servers")]
+async fn sqs_doorbell() {
+    let server = Server::start("ministack");
+    let queue = |name: &str| {
+        let created = sqs(&server, "CreateQueue", &json!({ "QueueName": name }));
+        created["QueueUrl"].as_str().unwrap().to_owned()
+    };
+    let queues = QueueUrls {
+        fold: queue("fold"),
+        compact: queue("compact"),
+    };
+    let doorbell = SqsDoorbell::new(&server.aws().await, queues.clone());
+    let ring = |kind: Work| Ring {
+        path: IndexPath {
+            bucket: BucketName::parse("bucket").unwrap(),
+            index: IndexName::parse("index").unwrap(),
+        },
+        uuid: IndexUuid(uuid::Uuid::from_u128(7)),
+        kind,
+    };
+    for (kind, url) in [(Work::Fold, &queues.fold), (Work::Compact, &queues.compact)] {
+        doorbell.ring(&ring(kind)).await.unwrap();
+        let received = sqs(&server, "ReceiveMessage", &json!({"QueueUrl": url, "MaxNumberOfMessages": 10}));
+        let [message] = received["Messages"].as_array().unwrap().as_slice() else {
+            panic!("one message: {received}");
+        };
+        let body: Ring = serde_json::from_str(message["Body"].as_str().unwrap()).unwrap();
+        assert_eq!(body, ring(kind));
+    }
+    let nowhere = QueueUrls {
+        fold: format!("{}-gone", queues.fold),
+        ..queues
+    };
+    let error = SqsDoorbell::new(&server.aws().await, nowhere).ring(&ring(Work::Fold)).await.unwrap_err();
+    let cause = storage::aws::AwsError::of(&error).unwrap();
+    assert!(cause.to_string().contains("does not exist"), "{cause}");
 }

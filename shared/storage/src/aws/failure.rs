@@ -107,8 +107,8 @@ fn hint(region: &Option<String>) -> String {
 }
 
 impl AwsError {
-    /// The operator's half of a storage error, if it came from here.
-    pub fn of(error: &StoreError) -> Option<&Self> {
+    /// The operator's half of an error, if a request is among its causes.
+    pub fn of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
         let mut cause: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(error) = cause {
             if let Some(found) = error.downcast_ref() {
