@@ -35,4 +35,4 @@ pub use keys::{AccessKey, KeyRing, KeyRingError, Secret};
 pub use members::{Kind, Members, RawJson};
 pub use put_body::{PutBody, PutRecord, RecordFault, parse_put_vectors};
 pub use route::{Route, route};
-pub use sigv4::{Caller, SignedRequest, verify};
+pub use sigv4::{Caller, SignedRequest, is_secure_transport, verify};

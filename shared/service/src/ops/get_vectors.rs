@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::{ApiError, limits};
+use model::{ApiError, Operation, limits};
 use wire::{Constraints, JsonWriter, Members};
 
 use super::target::IndexMembers;
+use crate::access::{self, Ask};
 use crate::query::answer::{Fields, Item};
-use crate::query::{self, Snapshot};
+use crate::query::Snapshot;
 use crate::{Context, Input, errors};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -21,7 +22,8 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     constraints.finish()?;
     let path = target.resolve(ctx)?;
     let keys = keys.unwrap_or_default();
-    let snapshot = query::read(ctx, &path, input.deadline_ms).await?;
+    let ask = Ask::index(ctx, input, Operation::GetVectors, &path);
+    let snapshot = access::snapshot(ctx, &ask, &path, input.deadline_ms).await?;
     check_key_bytes(&keys)?;
     let fields = Fields {
         data,

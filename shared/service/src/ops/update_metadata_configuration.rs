@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use model::ApiError;
+use model::{ApiError, Operation};
 use wire::{Constraints, Members};
 
-use super::get_index;
 use super::target::IndexMembers;
+use crate::access::{self, Ask};
 use crate::{Context, Input};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -16,6 +16,7 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let target = IndexMembers::read(&members, &mut constraints);
     constraints.finish()?;
     let path = target.resolve(ctx)?;
-    get_index::read(ctx, &path).await?;
+    let ask = Ask::index(ctx, input, Operation::UpdateMetadataConfiguration, &path);
+    access::index(ctx, &ask, &path).await?;
     Err(ApiError::text_search_unsupported("metadataConfiguration"))
 }
