@@ -1,11 +1,13 @@
 //! What all clients share: where keys and region come from, endpoints, time-outs, one pool of connections.
 
+use std::fmt;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::Credentials;
 use aws_smithy_http_client::Builder as HttpClientBuilder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -58,11 +60,28 @@ impl Default for Timeouts {
     }
 }
 
+/// A key that does not come from where the SDKs look.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// Its id.
+    pub id: String,
+    /// Its secret; never shown.
+    pub secret: String,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 /// Settings of all clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsSettings {
     /// The region; `None`: as the SDKs find it (environment, profile).
     pub region: Option<String>,
+    /// The key to sign with; `None`: as the SDKs find it.
+    pub key: Option<AccessKey>,
     /// Servers that are not AWS's own.
     pub endpoints: Endpoints,
     /// Time-outs of one attempt.
@@ -75,6 +94,7 @@ impl Default for AwsSettings {
     fn default() -> Self {
         Self {
             region: None,
+            key: None,
             endpoints: Endpoints::default(),
             timeouts: Timeouts::default(),
             attempts: 4,
@@ -107,6 +127,9 @@ impl Aws {
             );
         if let Some(region) = &settings.region {
             loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(AccessKey { id, secret }) = &settings.key {
+            loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "settings"));
         }
         Self {
             sdk: loader.load().await,

@@ -19,7 +19,7 @@ mod failure;
 pub mod s3;
 pub mod sqs;
 
-pub use connection::{Aws, AwsSettings, Endpoints, Timeouts};
+pub use connection::{AccessKey, Aws, AwsSettings, Endpoints, Timeouts};
 pub use dynamodb::{DynamoCatalog, DynamoSettings, OpenDynamoError};
 pub use failure::AwsError;
 pub use s3::{Checksums, S3Location, S3Settings, S3Store};
