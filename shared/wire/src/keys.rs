@@ -109,16 +109,21 @@ struct KeyEntry<'a> {
 }
 
 impl KeyRing {
-    /// From the text of a keys file.
+    /// From the text of a keys file: a list of keys, or one key alone.
     ///
     /// # Errors
     /// A text that is not of the shape of DESIGN.md section 7, or keys that [`KeyRing::from_keys`] refuses.
     pub fn from_json(text: &str) -> Result<Self, KeyRingError> {
-        let file: KeysFile<'_> = serde_json::from_str(text).map_err(|error| KeyRingError::Shape {
+        let shape = |error: serde_json::Error| KeyRingError::Shape {
             line: error.line(),
             column: error.column(),
-        })?;
-        let keys = file.keys.into_iter().enumerate().map(|(position, entry)| {
+        };
+        let alone: Result<KeyEntry<'_>, _> = serde_json::from_str(text);
+        let entries = match alone {
+            Ok(key) => vec![key],
+            Err(_) => serde_json::from_str::<KeysFile<'_>>(text).map_err(shape)?.keys,
+        };
+        let keys = entries.into_iter().enumerate().map(|(position, entry)| {
             Ok(AccessKey {
                 policy: entry
                     .policy
@@ -206,6 +211,8 @@ mod tests {
         assert!(!reader.owner && reader.policy.is_some());
         assert_eq!(ring.lookup("AKIDTEXT").unwrap().policy, reader.policy);
         assert!(ring.lookup("AKIDOTHER").is_none());
+        let alone = r#"{"accessKeyId": "AKIDONE", "secretAccessKey": "s", "principal": "p", "owner": true}"#;
+        assert!(KeyRing::from_json(alone).unwrap().lookup("AKIDONE").unwrap().owner);
     }
 
     #[test]

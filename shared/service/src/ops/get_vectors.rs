@@ -10,6 +10,7 @@ use super::target::IndexMembers;
 use crate::access::{self, Ask};
 use crate::query::answer::{Fields, Item};
 use crate::query::Snapshot;
+use crate::config::Bound;
 use crate::{Context, Input, errors};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -30,8 +31,8 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
         metadata,
         distance: false,
     };
-    let bytes = ctx.config.answer.get_bytes;
-    let answer = ctx.pool.run(move || answer(&snapshot, keys, fields, bytes)).await;
+    let bound = ctx.config.answer.bound(ctx.config.answer.get_bytes);
+    let answer = ctx.pool.run(move || answer(&snapshot, keys, fields, bound)).await;
     answer.map_err(|error| errors::pool(&error))?
 }
 
@@ -43,7 +44,7 @@ pub(super) fn check_key_bytes(keys: &[String]) -> Result<(), ApiError> {
     }
 }
 
-fn answer(snapshot: &Snapshot, keys: Vec<String>, fields: Fields, bytes: usize) -> Result<Vec<u8>, ApiError> {
+fn answer(snapshot: &Snapshot, keys: Vec<String>, fields: Fields, bound: Bound) -> Result<Vec<u8>, ApiError> {
     let mut seen = HashSet::new();
     let mut items = Vec::with_capacity(keys.len());
     for key in keys {
@@ -61,10 +62,10 @@ fn answer(snapshot: &Snapshot, keys: Vec<String>, fields: Fields, bytes: usize) 
     let mut out = JsonWriter::new();
     out.begin_object().name("vectors").begin_array();
     let written = snapshot
-        .write_items(&mut out, &items, fields, bytes)
+        .write_items(&mut out, &items, fields, bound)
         .map_err(|error| errors::engine(&error))?;
     if written < items.len() {
-        return Err(too_large(written, items.len(), bytes));
+        return Err(too_large(written, items.len(), bound.bytes));
     }
     out.end_array().end_object();
     Ok(out.finish())

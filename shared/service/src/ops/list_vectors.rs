@@ -167,9 +167,9 @@ impl ListRequest {
             .collect();
         let mut out = JsonWriter::new();
         out.begin_object().name("vectors").begin_array();
-        let bytes = config.answer.list_bytes;
+        let bound = config.answer.bound(config.answer.list_bytes);
         let written = snapshot
-            .write_items(&mut out, &items, self.fields, bytes)
+            .write_items(&mut out, &items, self.fields, bound)
             .map_err(|error| errors::engine(&error))?;
         out.end_array();
         let last_written = items

@@ -207,7 +207,7 @@ impl Query {
         let mut out = JsonWriter::new();
         out.begin_object().name("vectors").begin_array();
         let written = snapshot
-            .write_items(&mut out, &items, self.fields, ctx.config.answer.query_bytes)
+            .write_items(&mut out, &items, self.fields, ctx.config.answer.bound(ctx.config.answer.query_bytes))
             .map_err(|error| errors::engine(&error))?;
         out.end_array()
             .string_member("distanceMetric", snapshot.config.metric.as_str());

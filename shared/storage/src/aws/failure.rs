@@ -103,7 +103,9 @@ pub enum AwsError {
 }
 
 fn hint(region: &Option<String>) -> String {
-    region.as_ref().map_or_else(String::new, |region| format!(" ({region})"))
+    region
+        .as_ref()
+        .map_or_else(String::new, |region| format!(" ({region})"))
 }
 
 impl AwsError {
@@ -168,7 +170,11 @@ impl Failure {
         let code = error.code().map(str::to_owned);
         let region = response.and_then(|response| response.headers().get("x-amz-bucket-region").map(str::to_owned));
         let answered = matches!(error, SdkError::ServiceError(_));
-        let kind = if answered { kind(status, code.as_deref()) } else { unanswered(error) };
+        let kind = if answered {
+            kind(status, code.as_deref())
+        } else {
+            unanswered(error)
+        };
         let text = reason(status, code.as_deref(), error.message(), error);
         let error = explain(kind, answered, code.as_deref(), region, text, request);
         Self {
@@ -279,7 +285,9 @@ fn explain(
         Some("SignatureDoesNotMatch" | "InvalidSignatureException") => AwsError::WrongSecret { server },
         Some("ExpiredToken" | "ExpiredTokenException") => AwsError::ExpiredKeys { server },
         Some("RequestTimeTooSkewed") => AwsError::Clock { server },
-        Some("AccessDenied" | "AccessDeniedException" | "AllAccessDisabled") => AwsError::Forbidden { action, resource },
+        Some("AccessDenied" | "AccessDeniedException" | "AllAccessDisabled") => {
+            AwsError::Forbidden { action, resource }
+        }
         Some("NoSuchBucket" | "ResourceNotFoundException" | "QueueDoesNotExist") => {
             AwsError::Missing { server, resource }
         }
