@@ -23,6 +23,10 @@ ANY_KEY = (os.environ.get("AWS_ACCESS_KEY_ID", "test"), os.environ.get("AWS_SECR
 OWNER_KEY = ("AKIDEXAMPLEOWNER", "owner-secret/with+signs=")
 OTHER_KEY = ("AKIDEXAMPLEOTHER", "other-secret")
 
+# The key of somebody who may do nothing until a policy says so; with a target of its own, if that knows such a key.
+GUEST_KEY = tuple(os.environ.get("GENAI_VECTORS_GUEST_KEY", "").split(":", 1)) if EXTERNAL else OTHER_KEY
+GUEST = f"arn:aws:iam::{ACCOUNT}:user/other"
+
 _ENDPOINT_LINE = re.compile(r"^\s*endpoint:\s*(http://\S+)", re.MULTILINE)
 # Settings of the caller's shell must not leak into the server under test.
 _FOREIGN_SETTINGS = ("AWS_", "SERVER_", "GENAI_VECTORS_", "LOG_")

@@ -186,6 +186,25 @@ pub struct AnswerConfig {
     pub list_bytes: usize,
     /// GetVectors refuses beyond this.
     pub get_bytes: usize,
+    /// Answers travel as strings inside JSON: each quote and each backslash counts twice.
+    pub quoted: bool,
+}
+
+impl AnswerConfig {
+    /// A bound in bytes, as it is measured.
+    pub(crate) fn bound(&self, bytes: usize) -> Bound {
+        Bound {
+            bytes,
+            quoted: self.quoted,
+        }
+    }
+}
+
+/// Where an answer ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound {
+    pub bytes: usize,
+    pub quoted: bool,
 }
 
 impl Default for AnswerConfig {
@@ -194,6 +213,7 @@ impl Default for AnswerConfig {
             query_bytes: 5_000_000,
             list_bytes: 1_000_000,
             get_bytes: 6_000_000,
+            quoted: false,
         }
     }
 }

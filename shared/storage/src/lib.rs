@@ -14,9 +14,11 @@
 //! | `aws` | the ports on S3, DynamoDB and SQS (feature `aws`) |
 //! | [`local`] | objects in a directory, the doorbell inside one process |
 //! | [`memory`] | objects in memory, for tests |
+//! | [`absent`] | ports that a process was not given |
 //! | [`layers`] | wrappers: a bounded disk cache, metering, fault injection, a fixed delay |
 //! | `conformance` | the suite that every adapter must pass (feature `conformance`) |
 
+pub mod absent;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod cas;

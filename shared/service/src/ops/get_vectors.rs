@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::{ApiError, limits};
+use model::{ApiError, Operation, limits};
 use wire::{Constraints, JsonWriter, Members};
 
 use super::target::IndexMembers;
+use crate::access::{self, Ask};
 use crate::query::answer::{Fields, Item};
-use crate::query::{self, Snapshot};
+use crate::query::Snapshot;
+use crate::config::Bound;
 use crate::{Context, Input, errors};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -21,15 +23,16 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     constraints.finish()?;
     let path = target.resolve(ctx)?;
     let keys = keys.unwrap_or_default();
-    let snapshot = query::read(ctx, &path, input.deadline_ms).await?;
+    let ask = Ask::index(ctx, input, Operation::GetVectors, &path);
+    let snapshot = access::snapshot(ctx, &ask, &path, input.deadline_ms).await?;
     check_key_bytes(&keys)?;
     let fields = Fields {
         data,
         metadata,
         distance: false,
     };
-    let bytes = ctx.config.answer.get_bytes;
-    let answer = ctx.pool.run(move || answer(&snapshot, keys, fields, bytes)).await;
+    let bound = ctx.config.answer.bound(ctx.config.answer.get_bytes);
+    let answer = ctx.pool.run(move || answer(&snapshot, keys, fields, bound)).await;
     answer.map_err(|error| errors::pool(&error))?
 }
 
@@ -41,7 +44,7 @@ pub(super) fn check_key_bytes(keys: &[String]) -> Result<(), ApiError> {
     }
 }
 
-fn answer(snapshot: &Snapshot, keys: Vec<String>, fields: Fields, bytes: usize) -> Result<Vec<u8>, ApiError> {
+fn answer(snapshot: &Snapshot, keys: Vec<String>, fields: Fields, bound: Bound) -> Result<Vec<u8>, ApiError> {
     let mut seen = HashSet::new();
     let mut items = Vec::with_capacity(keys.len());
     for key in keys {
@@ -59,10 +62,10 @@ fn answer(snapshot: &Snapshot, keys: Vec<String>, fields: Fields, bytes: usize) 
     let mut out = JsonWriter::new();
     out.begin_object().name("vectors").begin_array();
     let written = snapshot
-        .write_items(&mut out, &items, fields, bytes)
+        .write_items(&mut out, &items, fields, bound)
         .map_err(|error| errors::engine(&error))?;
     if written < items.len() {
-        return Err(too_large(written, items.len(), bytes));
+        return Err(too_large(written, items.len(), bound.bytes));
     }
     out.end_array().end_object();
     Ok(out.finish())

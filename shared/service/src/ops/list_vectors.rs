@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use model::{ApiError, Filter, Strictness, limits};
+use model::{ApiError, Filter, Operation, Strictness, limits};
 use serde::{Deserialize, Serialize};
 use wire::{Constraints, JsonWriter, Members, token};
 
 use super::target::IndexMembers;
+use crate::access::{self, Ask};
 use crate::query::answer::{Fields, Item};
 use crate::query::filter::read_filter;
 use crate::query::hash::RequestHash;
 use crate::query::scan::{ScanRequest, scan};
-use crate::query::{self, Snapshot};
+use crate::query::Snapshot;
 use crate::{Config, Context, Input, errors};
 
 const TOKEN_KIND: &str = "list-vectors";
@@ -47,7 +48,8 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
         ..request
     };
     request.check_extensions(ctx.config.strictness)?;
-    let snapshot = query::read(ctx, &path, input.deadline_ms).await?;
+    let ask = Ask::index(ctx, input, Operation::ListVectors, &path).also_if(request.shows_vectors(), Operation::GetVectors);
+    let snapshot = access::snapshot(ctx, &ask, &path, input.deadline_ms).await?;
     let config = ctx.config.clone();
     let answer = ctx.pool.run(move || request.answer(&snapshot, &config)).await;
     answer.map_err(|error| errors::pool(&error))?
@@ -75,6 +77,11 @@ fn check_segment(segment: (Option<i64>, Option<i64>)) -> Result<Option<(u32, u32
 }
 
 impl ListRequest {
+    /// Whether the answer tells more of vectors than their keys (API.md section 12).
+    fn shows_vectors(&self) -> bool {
+        self.fields.data || self.fields.metadata || self.filter.is_some()
+    }
+
     fn read(members: &Members<'_>, constraints: &mut Constraints) -> (Self, (Option<i64>, Option<i64>)) {
         let limit = constraints.integer(members, "maxResults", limits::LIST_VECTORS_RESULTS, false);
         let token = constraints.string(members, "nextToken", limits::LIST_VECTORS_TOKEN_LENGTH, false);
@@ -160,9 +167,9 @@ impl ListRequest {
             .collect();
         let mut out = JsonWriter::new();
         out.begin_object().name("vectors").begin_array();
-        let bytes = config.answer.list_bytes;
+        let bound = config.answer.bound(config.answer.list_bytes);
         let written = snapshot
-            .write_items(&mut out, &items, self.fields, bytes)
+            .write_items(&mut out, &items, self.fields, bound)
             .map_err(|error| errors::engine(&error))?;
         out.end_array();
         let last_written = items

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use engine::{Cursor, Hit, SearchAnswer};
-use model::{ApiError, Filter, Strictness, check_vector, limits};
+use model::{ApiError, Filter, Operation, Strictness, check_vector, limits};
 use serde::{Deserialize, Serialize};
 use wire::{Constraints, JsonWriter, Members, token};
 
 use super::target::IndexMembers;
+use crate::access::{self, Ask};
 use crate::query::answer::{Fields, Item};
 use crate::query::execute::{Search, execute};
 use crate::query::filter::read_filter;
 use crate::query::hash::RequestHash;
 use crate::query::live_recall::Sample;
-use crate::query::{self, Snapshot};
+use crate::query::Snapshot;
 use crate::{Context, Input, errors};
 
 const TOKEN_KIND: &str = "query-vectors";
@@ -60,7 +61,8 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     constraints.finish()?;
     let path = target.resolve(ctx)?;
     check_supported(ctx, &members, scores)?;
-    let snapshot = query::read(ctx, &path, input.deadline_ms).await?;
+    let ask = Ask::index(ctx, input, Operation::QueryVectors, &path).also_if(query.shows_vectors(), Operation::GetVectors);
+    let snapshot = access::snapshot(ctx, &ask, &path, input.deadline_ms).await?;
     let answer = {
         let (ctx, snapshot) = (Arc::clone(ctx), Arc::clone(&snapshot));
         move || query.answer(&ctx, &snapshot)
@@ -88,6 +90,11 @@ fn check_supported(ctx: &Context, members: &Members<'_>, scores: bool) -> Result
 }
 
 impl Query {
+    /// Whether the answer tells more of vectors than their keys and distances (API.md section 12).
+    fn shows_vectors(&self) -> bool {
+        self.fields.data || self.fields.metadata || self.filter.is_some()
+    }
+
     fn read(members: &Members<'_>, constraints: &mut Constraints, strictness: Strictness) -> Self {
         let top_k = constraints.integer(members, "topK", limits::TOP_K, true);
         // With queryTexts the request is refused by its name, not for the vector that it may lack.
@@ -200,7 +207,7 @@ impl Query {
         let mut out = JsonWriter::new();
         out.begin_object().name("vectors").begin_array();
         let written = snapshot
-            .write_items(&mut out, &items, self.fields, ctx.config.answer.query_bytes)
+            .write_items(&mut out, &items, self.fields, ctx.config.answer.bound(ctx.config.answer.query_bytes))
             .map_err(|error| errors::engine(&error))?;
         out.end_array()
             .string_member("distanceMetric", snapshot.config.metric.as_str());

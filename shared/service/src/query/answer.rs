@@ -5,6 +5,7 @@ use engine::topk::Place;
 use wire::JsonWriter;
 
 use super::snapshot::Snapshot;
+use crate::config::Bound;
 
 /// Rows whose metadata is fetched at a time: an answer that ends early has not fetched much in vain.
 const CHUNK: usize = 100;
@@ -32,13 +33,13 @@ pub(crate) struct Item {
 }
 
 impl Snapshot {
-    /// Writes items until the text is `bytes` long, at least one; answers how many it wrote.
+    /// Writes items until the text is as long as the bound, at least one; answers how many it wrote.
     pub(crate) fn write_items(
         &self,
         out: &mut JsonWriter,
         items: &[Item],
         fields: Fields,
-        bytes: usize,
+        bound: Bound,
     ) -> Result<usize, EngineError> {
         let mut written = 0;
         for chunk in items.chunks(CHUNK) {
@@ -49,7 +50,14 @@ impl Snapshot {
                 vec![None; chunk.len()]
             };
             for (item, metadata) in chunk.iter().zip(metadata) {
-                if written > 0 && out.len() + self.item_size(item, metadata.as_deref(), fields) > bytes {
+                let size = self.item_size(item, metadata.as_deref(), fields);
+                let after = if bound.quoted {
+                    // At worst all of what is not a number is quotes.
+                    out.quoted_len() + 2 * size
+                } else {
+                    out.len() + size
+                };
+                if written > 0 && after > bound.bytes {
                     return Ok(written);
                 }
                 self.write_item(out, item, metadata.as_deref(), fields);

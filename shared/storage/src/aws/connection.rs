@@ -21,6 +21,8 @@ pub struct Endpoints {
     pub dynamodb: Option<String>,
     /// SQS.
     pub sqs: Option<String>,
+    /// Secrets Manager.
+    pub secrets: Option<String>,
 }
 
 impl Endpoints {
@@ -35,6 +37,7 @@ impl Endpoints {
             s3: of("S3"),
             dynamodb: of("DYNAMODB"),
             sqs: of("SQS"),
+            secrets: of("SECRETS_MANAGER"),
         }
     }
 }
@@ -198,7 +201,8 @@ mod tests {
         let expected = Endpoints {
             s3: common.clone(),
             dynamodb: Some("http://127.0.0.1:8000".to_owned()),
-            sqs: common,
+            sqs: common.clone(),
+            secrets: common,
         };
         assert_eq!(endpoints, expected);
         assert_eq!(Endpoints::from_variables(|_| None), Endpoints::default());

@@ -12,15 +12,20 @@
 //! | [`s3`] | objects |
 //! | [`dynamodb`] | the catalog |
 //! | [`sqs`] | the doorbell |
+//! | `secrets` | texts of Secrets Manager (feature `secrets`) |
 
 mod connection;
 pub mod dynamodb;
 mod failure;
 pub mod s3;
+#[cfg(feature = "secrets")]
+mod secrets;
 pub mod sqs;
 
 pub use connection::{AccessKey, Aws, AwsSettings, Endpoints, Timeouts};
 pub use dynamodb::{DynamoCatalog, DynamoSettings, OpenDynamoError};
 pub use failure::AwsError;
 pub use s3::{Checksums, S3Location, S3Settings, S3Store};
+#[cfg(feature = "secrets")]
+pub use secrets::Secrets;
 pub use sqs::{QueueUrls, SqsDoorbell};
