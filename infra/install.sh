@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, and only that. `install.sh build`: what the build needs; `install.sh test`: what the
 # tests need beside it; `install.sh ffi-check`: valgrind. Python and JavaScript packages are installed by
-# tests/venvs.sh, pinned.
+# tests/venvs.sh, servers by servers.py, pinned. MinIO is built with Go, which is not installed here: without it, point
+# AWS_ENDPOINT_URL at a MinIO of your own.
 set -euo pipefail
 
 need="${1:-build}"
@@ -41,6 +42,7 @@ if [ "$need" = test ]; then
   want npm npm
   want curl curl
   want jq jq
+  want java default-jre-headless # DynamoDB Local
   python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || packages+=(python3-venv)
 fi
 

@@ -97,8 +97,13 @@ impl Store {
             };
         };
         let verified = async {
-            probe::probe(self.objects.as_ref(), ids).await.map_err(OpenTableError::Probe)?;
-            table.verify(self.objects.as_ref(), true).await.map_err(OpenTableError::Table)
+            probe::probe(self.objects.as_ref(), ids)
+                .await
+                .map_err(OpenTableError::Probe)?;
+            table
+                .verify(self.objects.as_ref(), true)
+                .await
+                .map_err(OpenTableError::Table)
         };
         verified.await.map_err(|error| refusal(&self.name, &error))?;
         Ok(Arc::new(table.clone()))
@@ -158,7 +163,11 @@ async fn read_only_objects(place: &Place) -> Result<(Arc<dyn ObjectStore>, Optio
             (Arc::new(objects), table_of(&aws, bucket))
         }
     };
-    let kind = if table.is_some() { CatalogKind::Dynamodb } else { CatalogKind::Documents };
+    let kind = if table.is_some() {
+        CatalogKind::Dynamodb
+    } else {
+        CatalogKind::Documents
+    };
     let found = marker::verify(objects.as_ref(), kind).await;
     found.map_err(|error| refusal(&place.to_string(), &error))?;
     Ok((objects, table))

@@ -60,7 +60,9 @@ impl Place {
         };
         if !storage.contains("://") {
             if let Some(table) = &args.table {
-                return Err(format!("--table {table} needs a bucket: --storage s3://BUCKET, not {storage}"));
+                return Err(format!(
+                    "--table {table} needs a bucket: --storage s3://BUCKET, not {storage}"
+                ));
             }
             return Ok(Self::Directory(storage));
         }
@@ -161,8 +163,14 @@ mod tests {
             Place::Directory(_) => panic!("a bucket"),
         };
         assert_eq!(region(&[MINIO]).as_deref(), Some("us-east-1"));
-        assert_eq!(region(&[MINIO, ("AWS_REGION", "eu-west-1")]).as_deref(), Some("eu-west-1"));
-        assert_eq!(region(&[("AWS_DEFAULT_REGION", "eu-west-1")]).as_deref(), Some("eu-west-1"));
+        assert_eq!(
+            region(&[MINIO, ("AWS_REGION", "eu-west-1")]).as_deref(),
+            Some("eu-west-1")
+        );
+        assert_eq!(
+            region(&[("AWS_DEFAULT_REGION", "eu-west-1")]).as_deref(),
+            Some("eu-west-1")
+        );
         assert_eq!(region(&[]), None, "as the SDK finds it");
     }
 

@@ -216,8 +216,14 @@ fn shown(place: &Place) -> String {
             path.display().to_string()
         }
         Place::Bucket(BucketPlace { location, table, aws }) => {
-            let at = aws.endpoints.s3.as_ref().map_or_else(String::new, |url| format!(" at {url}"));
-            let table = table.as_ref().map_or_else(String::new, |table| format!(", catalog in table {table}"));
+            let at = aws
+                .endpoints
+                .s3
+                .as_ref()
+                .map_or_else(String::new, |url| format!(" at {url}"));
+            let table = table
+                .as_ref()
+                .map_or_else(String::new, |table| format!(", catalog in table {table}"));
             format!("{location}{at}{table}")
         }
     }

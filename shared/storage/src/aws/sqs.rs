@@ -69,7 +69,8 @@ impl Doorbell for SqsDoorbell {
                 action: "sqs:SendMessage",
                 resource: format!("queue {queue}"),
             };
-            Failure::new(&error, request).into_store_error(format!("ringing for {}/{}", ring.path.bucket, ring.path.index))
+            Failure::new(&error, request)
+                .into_store_error(format!("ringing for {}/{}", ring.path.bucket, ring.path.index))
         })
     }
 }

@@ -49,7 +49,8 @@ impl DynamoCatalog {
 
     /// With the count of its indexes.
     pub(super) async fn read_whole_bucket(&self, name: &BucketName) -> Result<Option<Item>, StoreError> {
-        self.read_item(schema::bucket_key(name), &format!("bucket {name}")).await
+        self.read_item(schema::bucket_key(name), &format!("bucket {name}"))
+            .await
     }
 
     pub(super) async fn delete_bucket_item(
@@ -75,10 +76,18 @@ impl DynamoCatalog {
                 return Ok(DeleteBucket::Deleted);
             }
             let stored = self.read_whole_bucket(name).await?;
-            let Some(count) = stored.map(|stored| count_of(name, uuid, &stored)).transpose()?.flatten() else {
+            let Some(count) = stored
+                .map(|stored| count_of(name, uuid, &stored))
+                .transpose()?
+                .flatten()
+            else {
                 let tombstone = schema::bucket_tombstone_key(uuid);
                 let was_ours = attempts.ambiguous && self.read_item(tombstone, "a tombstone").await?.is_some();
-                return Ok(if was_ours { DeleteBucket::Deleted } else { DeleteBucket::Missing });
+                return Ok(if was_ours {
+                    DeleteBucket::Deleted
+                } else {
+                    DeleteBucket::Missing
+                });
             };
             if count > 0 {
                 // It must not vanish by an attempt that is still on its way once its indexes are gone.

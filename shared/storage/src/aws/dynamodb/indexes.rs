@@ -51,18 +51,16 @@ impl DynamoCatalog {
     }
 
     /// What stands against a creation now, or that it has been made; `None`: nothing any more.
-    async fn why_not_created(
-        &self,
-        path: &IndexPath,
-        record: &IndexRecord,
-    ) -> Result<Option<CreateIndex>, StoreError> {
+    async fn why_not_created(&self, path: &IndexPath, record: &IndexRecord) -> Result<Option<CreateIndex>, StoreError> {
         let what = "the state of a creation";
         let (named, buried, bucket) = futures::try_join!(
             self.read_item(schema::name_key(path), what),
             self.read_item(schema::index_tombstone_key(record.uuid), what),
             self.read_whole_bucket(&path.bucket),
         )?;
-        let named: Option<IndexUuid> = named.map(|named| Reader::new(&named, &what).parsed(schema::UUID)).transpose()?;
+        let named: Option<IndexUuid> = named
+            .map(|named| Reader::new(&named, &what).parsed(schema::UUID))
+            .transpose()?;
         // Ours has the name, or had it and was deleted.
         if named == Some(record.uuid) || buried.is_some() {
             return Ok(Some(CreateIndex::Created));
@@ -114,7 +112,11 @@ impl DynamoCatalog {
             if record.is_none_or(|record| record.uuid != uuid) {
                 let tombstone = schema::index_tombstone_key(uuid);
                 let was_ours = attempts.ambiguous && self.read_item(tombstone, "a tombstone").await?.is_some();
-                return Ok(if was_ours { DeleteIndex::Deleted } else { DeleteIndex::Missing });
+                return Ok(if was_ours {
+                    DeleteIndex::Deleted
+                } else {
+                    DeleteIndex::Missing
+                });
             }
             attempts.conflicted().await?;
         }
@@ -177,7 +179,10 @@ impl DynamoCatalog {
         for bucket in self.list_bucket_items(&everything).await? {
             let bucket = BucketName::parse(&bucket.name)
                 .map_err(|_| StoreError::corrupt(&bucket.name, "it is not the name of a bucket"))?;
-            for entry in self.list_names(&schema::names_pk(&bucket), &everything, |_| Ok(true)).await? {
+            for entry in self
+                .list_names(&schema::names_pk(&bucket), &everything, |_| Ok(true))
+                .await?
+            {
                 let index = IndexName::parse(&entry.name)
                     .map_err(|_| StoreError::corrupt(&entry.name, "it is not the name of an index"))?;
                 let bucket = bucket.clone();
@@ -217,7 +222,11 @@ fn to_dirty(stored: &Item) -> Result<DirtyIndex, StoreError> {
     let read = Reader::new(stored, &"a dirty mark");
     let pk = read.text(schema::PK)?;
     let path = schema::record_path(pk).ok_or_else(|| StoreError::corrupt(pk, "it is not the key of a record"))?;
-    let retry_at_ms = if read.has(schema::RETRY_AT) { read.number(schema::RETRY_AT)? } else { 0 };
+    let retry_at_ms = if read.has(schema::RETRY_AT) {
+        read.number(schema::RETRY_AT)?
+    } else {
+        0
+    };
     Ok(DirtyIndex {
         path,
         uuid: read.parsed(schema::UUID)?,

@@ -71,7 +71,8 @@ impl<'a> Reader<'a> {
 
 fn json_text(value: &impl serde::Serialize, what: impl Display) -> Result<AttributeValue, StoreError> {
     let json = serde_json::to_string(value);
-    json.map(text).map_err(|error| StoreError::other_because(format!("encoding {what}"), error))
+    json.map(text)
+        .map_err(|error| StoreError::other_because(format!("encoding {what}"), error))
 }
 
 /// Version and ULID, big-endian.
@@ -132,7 +133,11 @@ pub(super) fn to_record(path: &IndexPath, item: &Item) -> Result<IndexRecord, St
         let reason = format!("its schema {stored} is newer than {RECORD_SCHEMA}, the newest that this program reads");
         return Err(StoreError::corrupt(&name, reason));
     }
-    let manifest = if read.has(schema::MANIFEST) { manifest_from(read.array(schema::MANIFEST)?) } else { None };
+    let manifest = if read.has(schema::MANIFEST) {
+        manifest_from(read.array(schema::MANIFEST)?)
+    } else {
+        None
+    };
     let dirty_since_ms = read.has(schema::DIRTY_SINCE).then(|| read.number(schema::DIRTY_SINCE));
     let record = IndexRecord {
         schema: stored,
@@ -310,10 +315,20 @@ mod tests {
     #[test]
     fn wrong_items_are_refused() {
         let good = from_record(&path(), &record()).unwrap();
-        for attribute in [schema::UUID, schema::WAL, schema::FLOOR, schema::CONFIG, schema::UNTIL, schema::SCHEMA] {
+        for attribute in [
+            schema::UUID,
+            schema::WAL,
+            schema::FLOOR,
+            schema::CONFIG,
+            schema::UNTIL,
+            schema::SCHEMA,
+        ] {
             let mut item = good.clone();
             item.remove(attribute);
-            assert!(matches!(to_record(&path(), &item), Err(StoreError::Corrupt { .. })), "{attribute}");
+            assert!(
+                matches!(to_record(&path(), &item), Err(StoreError::Corrupt { .. })),
+                "{attribute}"
+            );
         }
         for (attribute, value) in [
             (schema::SCHEMA, number(2)),
@@ -323,7 +338,10 @@ mod tests {
         ] {
             let mut item = good.clone();
             item.insert(attribute.to_owned(), value);
-            assert!(matches!(to_record(&path(), &item), Err(StoreError::Corrupt { .. })), "{attribute}");
+            assert!(
+                matches!(to_record(&path(), &item), Err(StoreError::Corrupt { .. })),
+                "{attribute}"
+            );
         }
     }
 }

@@ -48,7 +48,8 @@ impl DynamoCatalog {
             condition,
             values,
         };
-        self.commit(path, update, |record| conditions::is_appended(record, append)).await
+        self.commit(path, update, |record| conditions::is_appended(record, append))
+            .await
     }
 
     pub(super) async fn commit_publish(&self, path: &IndexPath, publish: &Publish) -> Result<Commit, StoreError> {

@@ -126,7 +126,10 @@ mod tests {
 
     #[test]
     fn names_stand_for_themselves() {
-        let found = names(&["SET #wal = list_append(#wal, :e), #tail_kib = #tail_kib + :n REMOVE #wal[0]", "#uuid=:u"]);
+        let found = names(&[
+            "SET #wal = list_append(#wal, :e), #tail_kib = #tail_kib + :n REMOVE #wal[0]",
+            "#uuid=:u",
+        ]);
         let mut pairs: Vec<_> = found.iter().map(|(key, name)| (key.as_str(), name.as_str())).collect();
         pairs.sort_unstable();
         assert_eq!(pairs, [("#tail_kib", "tail_kib"), ("#uuid", "uuid"), ("#wal", "wal")]);

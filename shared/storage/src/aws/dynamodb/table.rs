@@ -219,7 +219,10 @@ impl DynamoCatalog {
 }
 
 fn attribute(name: &str, kind: ScalarAttributeType) -> Result<AttributeDefinition, BuildError> {
-    AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build()
+    AttributeDefinition::builder()
+        .attribute_name(name)
+        .attribute_type(kind)
+        .build()
 }
 
 fn part(name: &str, kind: KeyType) -> Result<KeySchemaElement, BuildError> {

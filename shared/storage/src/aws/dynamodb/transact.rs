@@ -135,7 +135,11 @@ fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<Vec<String
 }
 
 fn is_passing(code: &str) -> bool {
-    let passing = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+    let passing = [
+        "TransactionConflict",
+        "ThrottlingError",
+        "ProvisionedThroughputExceeded",
+    ];
     passing.contains(&code)
 }
 
@@ -143,7 +147,12 @@ fn is_passing(code: &str) -> bool {
 type Values = Vec<(&'static str, AttributeValue)>;
 
 fn values(values: Values) -> Option<Item> {
-    (!values.is_empty()).then(|| values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    (!values.is_empty()).then(|| {
+        values
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    })
 }
 
 fn built<T>(
@@ -176,15 +185,12 @@ impl DynamoCatalog {
             .condition_expression(condition)
             .set_expression_attribute_names(Some(names(&[condition])))
             .build();
-        built(check, |check| TransactWriteItem::builder().condition_check(check).build())
+        built(check, |check| {
+            TransactWriteItem::builder().condition_check(check).build()
+        })
     }
 
-    pub(super) fn delete_if(
-        &self,
-        key: Item,
-        condition: &str,
-        with: Values,
-    ) -> Result<TransactWriteItem, StoreError> {
+    pub(super) fn delete_if(&self, key: Item, condition: &str, with: Values) -> Result<TransactWriteItem, StoreError> {
         let delete = Delete::builder()
             .table_name(&self.table)
             .set_key(Some(key))

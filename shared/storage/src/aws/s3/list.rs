@@ -76,7 +76,9 @@ impl S3Store {
                 .map_err(|error| StoreError::other_because(what(), error))?;
             delete = delete.objects(object);
         }
-        let delete = delete.build().map_err(|error| StoreError::other_because(what(), error))?;
+        let delete = delete
+            .build()
+            .map_err(|error| StoreError::other_because(what(), error))?;
         let answer = self
             .clients
             .again

@@ -53,7 +53,11 @@ impl FromStr for S3Location {
         // Dots alone would be a path on its way up.
         let is_part = |part: &str| !part.is_empty() && part != "." && part != "..";
         let prefix = prefix.trim_end_matches('/');
-        let parts: Vec<&str> = if prefix.is_empty() { Vec::new() } else { prefix.split('/').collect() };
+        let parts: Vec<&str> = if prefix.is_empty() {
+            Vec::new()
+        } else {
+            prefix.split('/').collect()
+        };
         if bucket.is_empty() || !bucket.bytes().all(is_bucket) || !parts.iter().all(|part| is_part(part)) {
             return Err(wrong());
         }
@@ -92,6 +96,11 @@ mod tests {
     #[case("s3://bucket/a/../b")]
     #[case("http://bucket")]
     fn not_locations(#[case] text: &str) {
-        assert!(text.parse::<S3Location>().unwrap_err().to_string().contains("s3://BUCKET"));
+        assert!(
+            text.parse::<S3Location>()
+                .unwrap_err()
+                .to_string()
+                .contains("s3://BUCKET")
+        );
     }
 }

@@ -39,7 +39,9 @@ impl S3Store {
             .max_keys(1)
             .send()
             .await;
-        answer.map(|_| ()).map_err(|error| self.failure(&error, "s3:ListBucket"))
+        answer
+            .map(|_| ())
+            .map_err(|error| self.failure(&error, "s3:ListBucket"))
     }
 
     async fn create_bucket(&self) -> Result<(), Failure> {
@@ -57,6 +59,8 @@ impl S3Store {
             .set_create_bucket_configuration(place)
             .send()
             .await;
-        answer.map(|_| ()).map_err(|error| self.failure(&error, "s3:CreateBucket"))
+        answer
+            .map(|_| ())
+            .map_err(|error| self.failure(&error, "s3:CreateBucket"))
     }
 }

@@ -38,7 +38,8 @@ impl S3Store {
             return Ok(first.bytes);
         }
         let rest = have..total;
-        self.receive_parts(name, rest, first.etag.as_deref(), Some(first.bytes)).await
+        self.receive_parts(name, rest, first.etag.as_deref(), Some(first.bytes))
+            .await
     }
 
     pub(super) async fn read_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {

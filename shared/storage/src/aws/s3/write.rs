@@ -71,7 +71,11 @@ impl S3Store {
         bytes: Bytes,
         condition: Condition<'_>,
     ) -> Result<PutObjectOutput, Failure> {
-        let client = if bytes.len() < LARGE { &self.clients.once } else { &self.clients.once_large };
+        let client = if bytes.len() < LARGE {
+            &self.clients.once
+        } else {
+            &self.clients.once_large
+        };
         let request = client
             .put_object()
             .bucket(&self.location.bucket)
@@ -112,12 +116,7 @@ impl S3Store {
         Ok(output.upload_id.unwrap_or_default())
     }
 
-    async fn send_parts(
-        &self,
-        name: &ObjectName,
-        upload: &str,
-        bytes: &Bytes,
-    ) -> Result<Vec<CompletedPart>, Failure> {
+    async fn send_parts(&self, name: &ObjectName, upload: &str, bytes: &Bytes) -> Result<Vec<CompletedPart>, Failure> {
         let size = self.settings.part_bytes.max(bytes.len().div_ceil(MOST_PARTS)).max(1);
         futures::stream::iter((0..bytes.len()).step_by(size).zip(1..))
             .map(|(start, number)| {
@@ -156,12 +155,7 @@ impl S3Store {
     }
 
     /// The one step that makes the object, if nobody has made it before.
-    async fn complete_upload(
-        &self,
-        name: &ObjectName,
-        upload: &str,
-        parts: Vec<CompletedPart>,
-    ) -> Result<(), Failure> {
+    async fn complete_upload(&self, name: &ObjectName, upload: &str, parts: Vec<CompletedPart>) -> Result<(), Failure> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let answer = self
             .clients
