@@ -195,7 +195,7 @@ def test_keys_of_the_environment(tmp_path):
         ["--threads", "100000"],
         ["--request-memory-mib", "63"],
         ["--request-memory-mib", "4294967295"],
-        ["--cache-mib", "0"],
+        ["--cache-mib", "99999999999"],
         ["--cache-mib", "18446744073709551615"],
         ["--object-delay-ms", "60001"],
         ["--fold-kib", "0"],
