@@ -15,7 +15,8 @@ use storage::aws::{
     AccessKey, Aws, AwsSettings, DynamoCatalog, DynamoSettings, Endpoints, S3Settings, S3Store, Timeouts,
 };
 use storage::{
-    Append, BucketInfo, Catalog, CreateBucket, DeleteBucket, ETag, IndexPath, ObjectName, ObjectStore, StoreError, paths,
+    Append, BucketInfo, Catalog, CreateBucket, DeleteBucket, ETag, IndexPath, ObjectName, ObjectStore, StoreError,
+    paths,
 };
 
 /// What the server does about one request.
@@ -34,7 +35,10 @@ fn answer(status: u16, body: &str) -> Reply {
 }
 
 fn s3_error(status: u16, code: &str) -> Reply {
-    answer(status, &format!("<Error><Code>{code}</Code><Message>said so</Message></Error>"))
+    answer(
+        status,
+        &format!("<Error><Code>{code}</Code><Message>said so</Message></Error>"),
+    )
 }
 
 fn dynamodb_error(code: &str, more: &str) -> Reply {
@@ -157,7 +161,11 @@ fn etag() -> ETag {
 /// A conditional write is sent once, whatever becomes of it.
 #[tokio::test]
 async fn conditional_writes_are_sent_once() {
-    for lost in [Reply::Silence, s3_error(500, "InternalError"), s3_error(503, "ServiceUnavailable")] {
+    for lost in [
+        Reply::Silence,
+        s3_error(500, "InternalError"),
+        s3_error(503, "ServiceUnavailable"),
+    ] {
         let script = Script::new(vec![lost.clone()]);
         let error = script.s3().await.replace(&name(), bytes(), &etag()).await.unwrap_err();
         assert!(error.is_unknown(), "{lost:?}: {error}");
@@ -175,7 +183,11 @@ async fn conditional_writes_are_sent_once() {
 
 #[tokio::test]
 async fn reads_are_sent_again_a_few_times() {
-    let script = Script::new(vec![s3_error(500, "InternalError"), Reply::Silence, answer(200, "bytes")]);
+    let script = Script::new(vec![
+        s3_error(500, "InternalError"),
+        Reply::Silence,
+        answer(200, "bytes"),
+    ]);
     assert_eq!(script.s3().await.get(&name()).await.unwrap(), "bytes");
     assert_eq!(script.seen().len(), 3);
     let script = Script::new(vec![Reply::Cut, Reply::Cut, answer(200, "bytes")]);
@@ -242,14 +254,21 @@ fn append() -> Append {
 async fn commits_are_sent_once() {
     for (reply, is_unknown) in [
         (Reply::Silence, true),
-        (Reply::Answer(500, "", r#"{"__type":"InternalServerError"}"#.to_owned()), true),
+        (
+            Reply::Answer(500, "", r#"{"__type":"InternalServerError"}"#.to_owned()),
+            true,
+        ),
         (dynamodb_error("ProvisionedThroughputExceededException", ""), false),
         (dynamodb_error("TransactionConflictException", ""), false),
     ] {
         let script = Script::new(vec![reply.clone()]);
         let error = script.dynamodb().await.append(&path(), &append()).await.unwrap_err();
         let is_throttled = matches!(error, StoreError::Throttled { .. });
-        assert_eq!((error.is_unknown(), is_throttled), (is_unknown, !is_unknown), "{reply:?}: {error}");
+        assert_eq!(
+            (error.is_unknown(), is_throttled),
+            (is_unknown, !is_unknown),
+            "{reply:?}: {error}"
+        );
         assert_eq!(script.seen(), ["UpdateItem"], "{reply:?}");
     }
 }
@@ -280,20 +299,34 @@ async fn a_creation_that_may_still_land_is_never_denied() {
     let cancelled = || dynamodb_error("TransactionCanceledException", REFUSED);
     let nothing = || answer(200, "{}");
     let sound = Script::new(vec![cancelled(), stored_bucket(other, 0), nothing()]);
-    assert_eq!(sound.dynamodb().await.create_bucket(&bucket()).await.unwrap(), CreateBucket::Exists);
+    assert_eq!(
+        sound.dynamodb().await.create_bucket(&bucket()).await.unwrap(),
+        CreateBucket::Exists
+    );
     for lost in [Reply::Silence, Reply::Answer(500, "", "{}".to_owned())] {
         let script = Script::new(vec![lost.clone(), stored_bucket(other, 0), nothing()]);
         let error = script.dynamodb().await.create_bucket(&bucket()).await.unwrap_err();
         assert!(error.is_unknown(), "{lost:?}: {error}");
         // It was made after all.
         let script = Script::new(vec![lost.clone(), stored_bucket(bucket().uuid, 0)]);
-        assert_eq!(script.dynamodb().await.create_bucket(&bucket()).await.unwrap(), CreateBucket::Created);
+        assert_eq!(
+            script.dynamodb().await.create_bucket(&bucket()).await.unwrap(),
+            CreateBucket::Created
+        );
         // It may still be deleted, once it is empty.
         let script = Script::new(vec![lost, stored_bucket(bucket().uuid, 1)]);
-        let deleted = script.dynamodb().await.delete_bucket(&path().bucket, bucket().uuid).await;
+        let deleted = script
+            .dynamodb()
+            .await
+            .delete_bucket(&path().bucket, bucket().uuid)
+            .await;
         assert!(deleted.unwrap_err().is_unknown());
     }
     let sound = Script::new(vec![cancelled(), stored_bucket(bucket().uuid, 1)]);
-    let deleted = sound.dynamodb().await.delete_bucket(&path().bucket, bucket().uuid).await;
+    let deleted = sound
+        .dynamodb()
+        .await
+        .delete_bucket(&path().bucket, bucket().uuid)
+        .await;
     assert_eq!(deleted.unwrap(), DeleteBucket::NotEmpty);
 }
