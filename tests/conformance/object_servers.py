@@ -33,7 +33,7 @@ class ObjectServer:
 
     def stop(self) -> None:
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(120)  # it removes what may be tens of thousands of files
 
 
 def shared(name: str) -> ObjectServer:

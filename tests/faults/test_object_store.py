@@ -1,6 +1,5 @@
 """The database in a bucket: as the older guide starts it, with a table, and every mistake in one line."""
 
-import os
 import re
 import socket
 import subprocess
@@ -163,24 +162,13 @@ def test_wrong_keys(minio, place):
     assert "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in refusal("--storage", place, environment=keyless)
 
 
-def test_a_missing_permission_is_named(place):
+def test_a_missing_permission_is_named(place, serve):
     """A key that may only read."""
     server = shared("seaweedfs")
-    maker = Server(place, "--auth", "none", log_path=os.devnull, environment=server.environment())
     reader = server.environment(("reader", "reader-secret"))
     said = refusal("--storage", "s3://made-by-nobody", environment=reader)
     assert re.search("may not call s3:(CreateBucket|ListBucket) on bucket made-by-nobody", said), said
-    made = subprocess.Popen(
-        [binary(), "api", "--port", "0", "--storage", place],
-        env=clean_environment(**server.environment()),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    while "endpoint:" not in made.stdout.readline():
-        pass
-    made.kill()
-    made.wait()
-    del maker
+    serve(place, server.environment()).kill()
     assert "may not call s3:PutObject on bucket genai-vectors" in refusal("--storage", place, environment=reader)
 
 

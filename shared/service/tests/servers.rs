@@ -98,7 +98,7 @@ const PACE: Pace = Pace {
 };
 const WRITERS: usize = 32;
 /// Requests of each writer.
-const ROUNDS: u32 = 12;
+const ROUNDS: u32 = 24;
 /// Of so many calls one fails, when any shall.
 const CALLS_PER_FAULT: u32 = 60;
 

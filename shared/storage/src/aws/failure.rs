@@ -217,7 +217,7 @@ fn kind(status: Option<u16>, code: Option<&str>) -> Kind {
         Some(507) => Kind::Full,
         // The server gave up waiting for the request.
         Some(408) => Kind::Unknown,
-        Some(400..=499 | 300..=399) if code != Some("RequestTimeout") => Kind::Rejected,
+        Some(300..=499) if code != Some("RequestTimeout") => Kind::Rejected,
         _ => Kind::Unknown,
     }
 }
