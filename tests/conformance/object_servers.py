@@ -1,4 +1,4 @@
-"""MinIO and the like for the server under test: started by infra/servers.py, stopped with this process at the latest."""
+"""MinIO and the like for the server under test: started by infra/servers.py, stopped with this process at last."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_random_operations_agree_with_a_model(pair, caller):
             model |= {key: version for key in keys}
         expected = {key: {"key": key, **content(key, number)} for key, number in model.items()}
         index.bucket.api = chance.choice(apis)
-        asked = chance.sample(sorted(model), min(5, len(model))) + ["never"]
+        asked = [*chance.sample(sorted(model), min(5, len(model))), "never"]
         assert index.get(*asked) == {key: expected[key] for key in asked if key in expected}
         if version % 10 == 0:
             listed = index.list(returnData=True, returnMetadata=True)
