@@ -83,6 +83,7 @@ impl Script {
                 s3: endpoint.clone(),
                 dynamodb: endpoint.clone(),
                 sqs: endpoint,
+                secrets: None,
             },
             timeouts: Timeouts {
                 answer: Duration::from_millis(300),
