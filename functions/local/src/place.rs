@@ -28,6 +28,7 @@ pub(crate) struct PlaceArgs {
 
 /// Where the database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub(crate) enum Place {
     /// In a directory.
     Directory(String),
