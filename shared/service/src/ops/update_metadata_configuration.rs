@@ -25,12 +25,12 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     }
     constraints.finish()?;
     let path = target.resolve(ctx)?;
-    let ask = Ask::index(ctx, input, Operation::UpdateMetadataConfiguration, &path);
-    access::index(ctx, &ask, &path).await?;
     let change = match (add, delete) {
         (Some(_), None) => "add",
         (None, Some(_)) => "delete",
         _ => return Err(ApiError::metadata_configuration_change()),
     };
+    let ask = Ask::index(ctx, input, Operation::UpdateMetadataConfiguration, &path);
+    access::index(ctx, &ask, &path).await?;
     Err(ApiError::text_search_unsupported(change))
 }
