@@ -40,6 +40,12 @@ pub enum AwsError {
         /// What the search for keys said.
         reason: String,
     },
+    /// Nobody says in which region it is.
+    #[error("no region for {server}: set AWS_REGION")]
+    NoRegion {
+        /// The service.
+        server: String,
+    },
     /// The key is not one that the server knows.
     #[error("{server} does not know the access key: check AWS_ACCESS_KEY_ID")]
     UnknownKey {
@@ -277,6 +283,7 @@ fn explain(
     } = request;
     if !answered {
         return match kind {
+            Kind::Rejected if reason.to_ascii_lowercase().contains("region") => AwsError::NoRegion { server },
             Kind::Rejected => AwsError::NoKeys { server, reason },
             _ => AwsError::Unreachable { server, reason },
         };
@@ -385,5 +392,8 @@ mod tests {
         let failure = Failure::new(&unsigned, request());
         assert_eq!(failure.kind, Kind::Rejected);
         assert!(failure.error.to_string().contains("set AWS_ACCESS_KEY_ID"));
+        let nowhere: SdkError<ErrorMetadata, HttpResponse> = SdkError::construction_failure("Missing Region");
+        let failure = Failure::new(&nowhere, request());
+        assert!(failure.error.to_string().contains("set AWS_REGION"));
     }
 }
