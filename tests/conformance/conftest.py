@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import installed_model
 from caller import Caller, boto3_client
 from places import Bucket
-from server import ANY_KEY, EXTERNAL, OWNER_KEY, Server, write_keys_file
+from server import ANY_KEY, EXTERNAL, GUEST_KEY, OWNER_KEY, Server, write_keys_file
 from wire import RawClient
 
 _LEFT_OUT: list[str] = []
@@ -21,6 +21,7 @@ _LEFT_OUT: list[str] = []
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "sdk(*needs): a case about the SDK; needs these operations or members")
     config.addinivalue_line("markers", "own_server: needs a server started by the suite (flags, keys, unsigned calls)")
+    config.addinivalue_line("markers", "two_keys: needs the keys of an owner and of a guest (GENAI_VECTORS_GUEST_KEY)")
     config.addinivalue_line("markers", "cli: runs the AWS CLI as a process (slow, and the same for every botocore)")
 
 
@@ -32,9 +33,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     controlled = [item for item in items if EXTERNAL and item.get_closest_marker("own_server")]
     if controlled:
         _LEFT_OUT.append(f"{len(controlled)} cases that need a server of their own (GENAI_VECTORS_ENDPOINT is set)")
-        items[:] = [item for item in items if item not in set(controlled)]
-    if lacking or controlled:
-        config.hook.pytest_deselected(items=lacking + controlled)
+    guests = [item for item in items if len(GUEST_KEY) < 2 and item.get_closest_marker("two_keys")]
+    if guests:
+        _LEFT_OUT.append(f"{len(guests)} cases that need a guest's key (GENAI_VECTORS_GUEST_KEY is not set)")
+    left_out = set(controlled + guests)
+    items[:] = [item for item in items if item not in left_out]
+    if lacking or left_out:
+        config.hook.pytest_deselected(items=lacking + list(left_out))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -133,3 +138,21 @@ def keys_api(keys_server) -> Caller:
 @pytest.fixture
 def keys_bucket(keys_api):
     yield from _disposable_bucket(keys_api)
+
+
+@pytest.fixture(scope="session")
+def owner(request) -> Caller:
+    """Calls with an owner's key, where keys are verified."""
+    return Caller(EXTERNAL, ANY_KEY) if EXTERNAL else request.getfixturevalue("keys_api")
+
+
+@pytest.fixture(scope="session")
+def guest(owner) -> Caller:
+    """Calls with the key of somebody who may do nothing until a policy says so."""
+    return Caller(owner.endpoint, GUEST_KEY)
+
+
+@pytest.fixture
+def guarded(owner):
+    """A bucket of the owner's."""
+    yield from _disposable_bucket(owner)

@@ -71,6 +71,13 @@ ILLEGAL = {
     "no statement": '{"Version":"2012-10-17"}',
     "bad effect": json.dumps(policy(Effect="Maybe")),
     "statement is text": '{"Version":"2012-10-17","Statement":"x"}',
+    "misspelt member": json.dumps(policy(Conditions={})),
+    "no such action": json.dumps(policy(Action="s3vectors:QueryVector")),
+    "principal is a name": json.dumps(policy(Principal={"AWS": "alice"})),
+    "resource is a name": json.dumps(policy(Resource="books")),
+    "unknown operator": json.dumps(policy(Condition={"StringMatches": {"aws:ResourceTag/a": "b"}})),
+    "unknown condition key": json.dumps(policy(Condition={"StringEquals": {"aws:SourceVpc": "vpc-1"}})),
+    "member twice": json.dumps(policy()).replace('"Effect"', '"Effect": "Deny", "Effect"'),
 }
 
 

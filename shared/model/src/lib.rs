@@ -12,6 +12,7 @@
 //! | [`filter`] | the filter language: tree, parser, evaluator, canonical text |
 //! | [`index_config`], [`encryption`], [`mode`] | what never changes about an index |
 //! | [`tags`] | rules for resource tags |
+//! | [`policy`] | access policies: text in, verdict on a request out |
 //! | [`limits`] | every number of the API, with its source |
 //! | [`operation`] | the 22 operations |
 //! | [`error`] | what a client can be told, and every sentence it can be told in |
@@ -29,6 +30,7 @@ pub mod metadata;
 pub mod mode;
 pub mod names;
 pub mod operation;
+pub mod policy;
 pub mod tags;
 pub mod vector;
 
@@ -47,4 +49,5 @@ pub use metadata::{Metadata, MetadataFault, MetadataValue, Number};
 pub use mode::IndexMode;
 pub use names::{BucketName, IndexName, NameError, VectorKey};
 pub use operation::Operation;
+pub use policy::{Effect, Policy};
 pub use vector::{Dimension, DistanceMetric, VectorFault, check_vector};

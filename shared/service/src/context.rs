@@ -7,6 +7,7 @@ use model::Ids;
 use storage::{Catalog, Doorbell, ObjectStore};
 use tokio::sync::Semaphore;
 
+use crate::access::AccessMemory;
 use crate::config::Config;
 use crate::indexing::purge::DeletedIndexes;
 use crate::metrics::ServiceMetrics;
@@ -43,6 +44,8 @@ pub struct Context {
     pub(crate) recall_permit: Semaphore,
     /// Indexes that this process deleted: the indexer purges them soon.
     pub(crate) deleted: DeletedIndexes,
+    /// What was seen of buckets' policies.
+    pub(crate) access: AccessMemory,
     /// The per-index groups of concurrent writes.
     pub(crate) writes: WriteGroups,
 }
@@ -62,6 +65,7 @@ impl Context {
             reads,
             recall_permit: Semaphore::new(1),
             deleted: DeletedIndexes::default(),
+            access: AccessMemory::default(),
             writes,
         }
     }

@@ -13,20 +13,22 @@
 //! | [`config`] | every number that may be tuned, with its default |
 //! | [`metrics`] | plain counters that the functions export |
 //! | [`errors`] | the one conversion from the lower rooms' errors to `ApiError` |
-//! | `ops` | one file per operation: shapes, validation, behaviour |
+//! | [`ops`] | one file per operation: shapes, validation, behaviour |
+//! | `access` | who may do what: bucket policies, keys' own policies |
 //! | `write` | the write commit: grouping, WAL object, conditional append |
 //! | [`query`] | the read protocol: snapshot, tail, search, pages |
 //! | [`indexing`] | fold, compaction, collection, sweep, the runner |
 //! | [`inspect`] | what one index is made of, for its operator |
 //! | [`status`] | what the status endpoints show of every index |
 
+mod access;
 pub mod config;
 pub mod context;
 pub mod errors;
 pub mod indexing;
 pub mod inspect;
 pub mod metrics;
-mod ops;
+pub mod ops;
 pub mod query;
 pub mod status;
 mod write;

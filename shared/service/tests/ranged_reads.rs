@@ -1,5 +1,5 @@
 //! Shards whose `rows.parquet` stays behind a network: the same answers as with the whole file, few bytes and few waves
-//! of reads, and no damage that is not found.
+//! of reads; in `damage`, none that is not found.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +9,8 @@
     reason = "tests"
 )]
 
+#[path = "ranged_reads/damage.rs"]
+mod damage;
 mod support;
 
 use std::time::Duration;
@@ -21,7 +23,6 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use storage::layers::disk_cache::DiskCacheConfig;
-use storage::layers::faults::{Fault, When};
 use storage::paths::{self, ObjectKind, ShardFile};
 use storage::{MemoryStore, ObjectName, ObjectStore};
 use support::{Remote, World, path};
@@ -39,6 +40,7 @@ fn config() -> Config {
     config.search.rerank_depth = Some(3);
     config.ranged.from_bytes = 0;
     config.ranged.gap_bytes = 0;
+    config.ranged.read_cost_bytes = 0;
     config.ranged.read_ahead = false;
     config
 }
@@ -266,91 +268,77 @@ async fn reads_in_flight_are_bounded() {
     assert!(begun.elapsed() >= least * delay, "the bound holds for the process");
 }
 
+/// Rows of several shards are told apart.
 #[tokio::test]
-async fn every_flipped_byte_of_a_range_is_found() {
+async fn two_shards_without_their_rows() {
     if !HAS_INDEXES {
         return;
     }
-    let world = indexed(7, 1_500, config(), false).await;
-    let name = rows_of(&world.store);
-    let remote = world.over_network(Duration::ZERO, None, &config()).await;
-    let mut body = query(&mut ChaCha8Rng::seed_from_u64(3), 4);
-    body["returnMetadata"] = json!(true);
-    body["returnData"] = json!(true);
-    let ask = async || remote.on(INDEX, Operation::QueryVectors, body.clone()).await;
-    let sound = ask().await.unwrap();
-    let mut flipped = 0;
-    for call in calls(&remote, "get_range") {
-        let (object, range) = call.split_once(' ').unwrap();
-        assert_eq!(object, name.as_str());
-        let (start, end) = range.split_once("..").unwrap();
-        for byte in start.parse::<usize>().unwrap()..end.parse().unwrap() {
-            let bit = byte * 8 + byte % 8;
-            assert!(world.store.flip_bit(&name, bit));
-            let error = ask().await.unwrap_err();
-            assert!(matches!(error, ApiError::Internal { .. }), "byte {byte}: {error}");
-            assert!(world.store.flip_bit(&name, bit));
-            flipped += 1;
+    let mut config = config();
+    config.compaction.absorb_ratio = 0;
+    config.compaction.absorb_free_bytes = 0;
+    let world = indexed(15, 1_500, config.clone(), false).await;
+    let first = rows_of(&world.store);
+    let mut random = ChaCha8Rng::seed_from_u64(16);
+    config.compaction.fan_in = 100;
+    put(&world, &mut random, 1_500..2_400).await;
+    settle(&world).await;
+    let second = rows_of(&world.store);
+    assert_ne!(first, second);
+    let remote = world.over_network(Duration::ZERO, None, &config).await;
+    for (top_k, fields) in [
+        (1, json!({})),
+        (40, json!({"returnData": true, "returnMetadata": true})),
+    ] {
+        for _ in 0..10 {
+            let mut body = query(&mut random, top_k);
+            body.as_object_mut()
+                .unwrap()
+                .extend(fields.as_object().unwrap().clone());
+            let here = world.on(INDEX, Operation::QueryVectors, body.clone()).await.unwrap();
+            assert_eq!(here, remote.on(INDEX, Operation::QueryVectors, body).await.unwrap());
         }
     }
-    assert!(flipped > 12 * 4 * DIMENSION, "{flipped}");
-    assert_eq!(
-        ask().await.unwrap(),
-        sound,
-        "what is mended is read again, without a restart"
-    );
+    let ranges = calls(&remote, "get_range");
+    let of = |name: &ObjectName| ranges.iter().filter(|call| call.starts_with(name.as_str())).count();
+    assert!(of(&first) > 0 && of(&second) > 0, "{} and {}", of(&first), of(&second));
 }
 
+/// Where nothing is read ahead, who has read as much by ranges as the file is long fetches it, if it is then kept.
 #[tokio::test]
-async fn a_store_that_fails_in_the_middle() {
-    let world = indexed(8, 1_500, config(), true).await;
-    let mut body = query(&mut ChaCha8Rng::seed_from_u64(4), 10);
-    body["returnMetadata"] = json!(true);
-    let sound = world.on(INDEX, Operation::QueryVectors, body.clone()).await.unwrap();
-    let first = world.over_network(Duration::ZERO, None, &config()).await;
-    let opened = first.plan.count();
-    first.on(INDEX, Operation::QueryVectors, body.clone()).await.unwrap();
-    let reads = first.plan.count();
-    let mut ranges = 0;
-    for number in opened + 1..=reads {
-        for fault in [Fault::Throttled, Fault::Unknown] {
-            let remote = world.over_network(Duration::ZERO, None, &config()).await;
-            remote.plan.fail_at(number, When::Before, fault);
-            let failed = remote.on(INDEX, Operation::QueryVectors, body.clone()).await;
-            let calls = remote.plan.calls();
-            let call = calls.iter().find(|call| call.number == number).unwrap();
-            match failed {
-                // The catalog reads its documents again by itself.
-                Ok(answer) => assert!(call.method == "read_tagged" && answer == sound, "{call}"),
-                Err(error) => assert!(matches!(error, ApiError::ServiceUnavailable { .. }), "{call}: {error}"),
-            }
-            ranges += usize::from(call.method == "get_range");
-            let again = remote.on(INDEX, Operation::QueryVectors, body.clone()).await.unwrap();
-            assert_eq!(again, sound, "after call {number} failed");
+async fn ranges_do_not_cost_more_than_the_file_twice() {
+    if !HAS_INDEXES {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let world = indexed(17, 1_500, config(), false).await;
+    let rows = rows_of(&world.store);
+    let length = world.store.get(&rows).await.unwrap().len() as u64;
+    let list = json!({"maxResults": 50, "returnData": true, "returnMetadata": true});
+    for cache in [Some(DiskCacheConfig::new(folder.path(), 64 << 20)), None] {
+        let remote = world.over_network(Duration::ZERO, cache.as_ref(), &config()).await;
+        for _ in 0..3 {
+            pages(
+                async |operation, body| remote.on(INDEX, operation, body).await,
+                Operation::ListVectors,
+                &list,
+            )
+            .await;
+        }
+        let ranged = remote.meter.usage()["get_range"].bytes_out;
+        let fetched = calls(&remote, "get")
+            .iter()
+            .filter(|name| *name == rows.as_str())
+            .count();
+        if cache.is_some() {
+            assert!(
+                ranged <= length && fetched == 1,
+                "{ranged} of {length}, fetched {fetched} times"
+            );
+        } else {
+            assert!(ranged > length, "{ranged} of {length}: nothing would keep the file");
         }
     }
-    assert!(!HAS_INDEXES || ranges > 8, "{ranges}");
-}
-
-/// The record leads to a file that is gone: an error, not an endless search for a newer record.
-#[tokio::test]
-async fn a_lost_file_is_reported() {
-    let world = indexed(9, 800, config(), false).await;
-    let remote = world.over_network(Duration::ZERO, None, &config()).await;
-    let body = query(&mut ChaCha8Rng::seed_from_u64(5), 3);
-    remote.on(INDEX, Operation::QueryVectors, body.clone()).await.unwrap();
-    world.store.delete(&[rows_of(&world.store)]).await.unwrap();
-    if HAS_INDEXES {
-        let error = remote
-            .on(INDEX, Operation::QueryVectors, body.clone())
-            .await
-            .unwrap_err();
-        assert!(matches!(error, ApiError::Internal { .. }), "{error}");
-    }
-    let deleted = remote.on(INDEX, Operation::DeleteIndex, json!({})).await;
-    assert!(deleted.is_ok(), "{deleted:?}");
-    let error = remote.on(INDEX, Operation::QueryVectors, body).await.unwrap_err();
-    assert!(matches!(error, ApiError::NotFound { .. }), "{error}");
 }
 
 /// What cannot be had from ranges fetches the file, once for all who want it; from then on ranges are not read.

@@ -184,11 +184,7 @@ pub fn apply_set_lease(record: &IndexRecord, set: &SetLease) -> Result<IndexReco
         let done = record.lease.as_ref() == Some(&wanted);
         return Err(if done { Refusal::AlreadyDone } else { Refusal::LeaseHeld });
     }
-    let held_by_another = record
-        .lease
-        .as_ref()
-        .is_some_and(|lease| lease.holder != set.holder && lease.until_ms > set.now_ms);
-    if held_by_another {
+    if is_held_by_another(record.lease.as_ref(), set) {
         return Err(Refusal::LeaseHeld);
     }
     Ok(IndexRecord {
@@ -197,7 +193,13 @@ pub fn apply_set_lease(record: &IndexRecord, set: &SetLease) -> Result<IndexReco
     })
 }
 
-fn wanted_lease(set: &SetLease) -> Lease {
+/// Whether somebody else still has this lease.
+pub(crate) fn is_held_by_another(lease: Option<&Lease>, set: &SetLease) -> bool {
+    lease.is_some_and(|lease| lease.holder != set.holder && lease.until_ms > set.now_ms)
+}
+
+/// The lease that is asked for.
+pub(crate) fn wanted_lease(set: &SetLease) -> Lease {
     Lease {
         holder: set.holder.clone(),
         until_ms: set.until_ms,

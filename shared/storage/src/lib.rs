@@ -11,11 +11,16 @@
 //! | [`paths`] | every object name, built and taken apart |
 //! | [`conditions`] | the conditional updates of the index record, as pure functions |
 //! | [`cas`] | a catalog of compare-and-swap documents over any object store |
+//! | `aws` | the ports on S3, DynamoDB and SQS (feature `aws`) |
 //! | [`local`] | objects in a directory, the doorbell inside one process |
 //! | [`memory`] | objects in memory, for tests |
+//! | [`absent`] | ports that a process was not given |
 //! | [`layers`] | wrappers: a bounded disk cache, metering, fault injection, a fixed delay |
 //! | `conformance` | the suite that every adapter must pass (feature `conformance`) |
 
+pub mod absent;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod cas;
 pub mod catalog;
 pub mod conditions;

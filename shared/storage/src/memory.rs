@@ -184,9 +184,12 @@ pub(crate) fn slice(name: &ObjectName, bytes: &Bytes, range: Range<u64>) -> Resu
     let inside = range.start <= range.end && range.end <= bytes.len() as u64;
     match (usize::try_from(range.start), usize::try_from(range.end)) {
         (Ok(start), Ok(end)) if inside => Ok(bytes.slice(start..end)),
-        _ => Err(StoreError::other(format!(
-            "reading {range:?} of {name}, which has {} bytes",
-            bytes.len()
-        ))),
+        _ => {
+            let length = bytes.len();
+            Err(StoreError::corrupt(
+                name,
+                format!("it has {length} bytes, not {range:?}"),
+            ))
+        }
     }
 }

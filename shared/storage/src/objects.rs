@@ -65,7 +65,8 @@ pub trait ObjectStore: Send + Sync + Debug {
     async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError>;
 
     /// At most `limit` objects whose names begin with `prefix` and sort after `after`, in the order of the names'
-    /// bytes. Fewer than `limit` means that there are no more.
+    /// bytes. Fewer than `limit` means that there are no more. Promised for the names of one directory, and across
+    /// directories where none lies beside a file that begins like it (`a/b` beside `a-`): there servers differ.
     async fn list(&self, prefix: &str, after: Option<&ObjectName>, limit: usize)
     -> Result<Vec<ObjectMeta>, StoreError>;
 

@@ -10,6 +10,8 @@ pub struct JsonWriter {
     out: Vec<u8>,
     /// A value or member has just ended, so that the next one needs a comma.
     after_value: bool,
+    /// Of so many bytes so many are quotes or backslashes.
+    counted: (usize, usize),
 }
 
 impl JsonWriter {
@@ -23,6 +25,7 @@ impl JsonWriter {
         Self {
             out: Vec::with_capacity(bytes),
             after_value: false,
+            counted: (0, 0),
         }
     }
 
@@ -132,6 +135,15 @@ impl JsonWriter {
         self.out.len()
     }
 
+    /// Bytes that the text written so far has inside a JSON string. Each call looks at what is new.
+    pub fn quoted_len(&mut self) -> usize {
+        let (seen, escapes) = self.counted;
+        let new = self.out.get(seen..).unwrap_or_default();
+        let more = new.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+        self.counted = (self.out.len(), escapes + more);
+        self.out.len() + escapes + more
+    }
+
     /// Whether nothing has been written.
     pub fn is_empty(&self) -> bool {
         self.out.is_empty()
@@ -192,6 +204,17 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[test]
+    fn the_length_inside_a_string() {
+        let mut json = JsonWriter::new();
+        json.begin_object().string_member("a\"", "\\ é");
+        for _ in 0..2 {
+            json.name("b").f32(0.5);
+            let text = String::from_utf8(json.out.clone()).unwrap();
+            assert_eq!(json.quoted_len(), serde_json::to_string(&text).unwrap().len() - 2);
+        }
+    }
 
     #[test]
     fn an_answer() {

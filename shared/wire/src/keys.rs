@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
+use model::policy::{Policy, PolicyFault};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -36,10 +38,10 @@ pub struct AccessKey {
     pub secret_access_key: Secret,
     /// The IAM user ARN that this key acts as.
     pub principal: String,
-    /// May do everything.
+    /// May do everything that no policy denies.
     pub owner: bool,
-    /// The key's own policy (JSON text).
-    pub policy: Option<String>,
+    /// The key's own policy.
+    pub policy: Option<Arc<Policy>>,
 }
 
 /// Why keys are refused. Says where, never what is there.
@@ -70,6 +72,14 @@ pub enum KeyRingError {
         /// Which part.
         part: &'static str,
     },
+    /// A policy that could not be judged.
+    #[error("the policy of access key {position} is refused: {fault}")]
+    Policy {
+        /// Position in the list, from 1.
+        position: usize,
+        /// Why.
+        fault: PolicyFault,
+    },
 }
 
 /// All access keys of the deployment.
@@ -99,20 +109,25 @@ struct KeyEntry<'a> {
 }
 
 impl KeyRing {
-    /// From the text of a keys file.
+    /// From the text of a keys file: a list of keys, or one key alone.
     ///
     /// # Errors
     /// A text that is not of the shape of DESIGN.md section 7, or keys that [`KeyRing::from_keys`] refuses.
     pub fn from_json(text: &str) -> Result<Self, KeyRingError> {
-        let file: KeysFile<'_> = serde_json::from_str(text).map_err(|error| KeyRingError::Shape {
+        let shape = |error: serde_json::Error| KeyRingError::Shape {
             line: error.line(),
             column: error.column(),
-        })?;
-        let keys = file.keys.into_iter().enumerate().map(|(position, entry)| {
+        };
+        let alone: Result<KeyEntry<'_>, _> = serde_json::from_str(text);
+        let entries = match alone {
+            Ok(key) => vec![key],
+            Err(_) => serde_json::from_str::<KeysFile<'_>>(text).map_err(shape)?.keys,
+        };
+        let keys = entries.into_iter().enumerate().map(|(position, entry)| {
             Ok(AccessKey {
                 policy: entry
                     .policy
-                    .map(|policy| policy_text(policy, position + 1))
+                    .map(|policy| read_policy(policy, position + 1))
                     .transpose()?,
                 access_key_id: entry.access_key_id,
                 secret_access_key: Secret::new(entry.secret_access_key),
@@ -165,18 +180,12 @@ impl KeyRing {
 }
 
 /// A policy is given as an object, or as a string that holds one.
-fn policy_text(policy: &RawValue, position: usize) -> Result<String, KeyRingError> {
-    let text = match serde_json::from_str::<String>(policy.get()) {
-        Ok(text) => text,
-        Err(_) => policy.get().to_owned(),
-    };
-    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text) {
-        Ok(_) => Ok(text),
-        Err(_) => Err(KeyRingError::Malformed {
-            position,
-            part: "policy",
-        }),
-    }
+fn read_policy(policy: &RawValue, position: usize) -> Result<Arc<Policy>, KeyRingError> {
+    let inner = serde_json::from_str::<String>(policy.get());
+    let text = inner.as_deref().unwrap_or(policy.get());
+    let read = Policy::parse_identity(text);
+    read.map(Arc::new)
+        .map_err(|fault| KeyRingError::Policy { position, fault })
 }
 
 #[cfg(test)]
@@ -188,8 +197,8 @@ mod tests {
     const FILE: &str = r#"{"keys": [
         {"accessKeyId": "AKIDOWNER", "secretAccessKey": "top-secret", "principal": "arn:aws:iam::123456789012:user/a", "owner": true},
         {"accessKeyId": "AKIDREADER", "secretAccessKey": "s2", "principal": "arn:aws:iam::123456789012:user/b",
-         "policy": {"Statement": []}},
-        {"accessKeyId": "AKIDTEXT", "secretAccessKey": "s3", "principal": "p", "owner": false, "policy": "{\"Statement\": []}"}]}"#;
+         "policy": {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}},
+        {"accessKeyId": "AKIDTEXT", "secretAccessKey": "s3", "principal": "p", "owner": false, "policy": "{\"Statement\": {\"Effect\": \"Allow\", \"Action\": \"*\", \"Resource\": \"*\"}}"}]}"#;
 
     #[test]
     fn a_keys_file() {
@@ -199,12 +208,11 @@ mod tests {
         assert_eq!(owner.principal, "arn:aws:iam::123456789012:user/a");
         assert_eq!(owner.secret_access_key.reveal(), "top-secret");
         let reader = ring.lookup("AKIDREADER").unwrap();
-        assert_eq!(
-            (reader.owner, reader.policy.as_deref()),
-            (false, Some(r#"{"Statement": []}"#))
-        );
+        assert!(!reader.owner && reader.policy.is_some());
         assert_eq!(ring.lookup("AKIDTEXT").unwrap().policy, reader.policy);
         assert!(ring.lookup("AKIDOTHER").is_none());
+        let alone = r#"{"accessKeyId": "AKIDONE", "secretAccessKey": "s", "principal": "p", "owner": true}"#;
+        assert!(KeyRing::from_json(alone).unwrap().lookup("AKIDONE").unwrap().owner);
     }
 
     #[test]
@@ -222,7 +230,8 @@ mod tests {
     #[case::no_id(r#"{"keys":[{"accessKeyId":"","secretAccessKey":"s","principal":"p"}]}"#, KeyRingError::Malformed { position: 1, part: "access key id" })]
     #[case::slash_in_id(r#"{"keys":[{"accessKeyId":"a/b","secretAccessKey":"s","principal":"p"}]}"#, KeyRingError::Malformed { position: 1, part: "access key id" })]
     #[case::no_principal(r#"{"keys":[{"accessKeyId":"a","secretAccessKey":"s","principal":""}]}"#, KeyRingError::Malformed { position: 1, part: "principal" })]
-    #[case::policy(r#"{"keys":[{"accessKeyId":"a","secretAccessKey":"s","principal":"p","policy":[]}]}"#, KeyRingError::Malformed { position: 1, part: "policy" })]
+    #[case::policy(r#"{"keys":[{"accessKeyId":"a","secretAccessKey":"s","principal":"p","policy":[]}]}"#, KeyRingError::Policy { position: 1, fault: Policy::parse_identity("[]").unwrap_err() })]
+    #[case::policy_of_a_bucket(r#"{"keys":[{"accessKeyId":"a","secretAccessKey":"s","principal":"p","policy":{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}}]}"#, KeyRingError::Policy { position: 1, fault: Policy::parse_identity(r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}"#).unwrap_err() })]
     #[case::twice(r#"{"keys":[{"accessKeyId":"a","secretAccessKey":"s","principal":"p"},{"accessKeyId":"a","secretAccessKey":"t","principal":"p"}]}"#, KeyRingError::Duplicate { position: 2 })]
     #[case::misspelt(r#"{"keys":[{"accessKeyId":"a","secretAccessKey":"s","principal":"p","Owner":true}]}"#, KeyRingError::Shape { line: 1, column: 73 })]
     fn refused(#[case] text: &str, #[case] expected: KeyRingError) {

@@ -8,6 +8,7 @@
 //! Map:
 //! * [`mod@route`]: method + raw path + raw query -> operation
 //! * [`sigv4`], [`canonical`], [`keys`]: who signed the request (AWS Signature Version 4, header form)
+//! * [`guard`]: what is refused where nobody has to sign
 //! * [`body`]: gzip request bodies, bounded
 //! * [`members`], [`constraints`]: request members and the "N validation errors detected" message
 //! * [`put_body`], [`numbers`]: the one big body, `PutVectors`, at the speed of the wire
@@ -18,6 +19,7 @@ pub mod body;
 pub mod canonical;
 pub mod constraints;
 pub mod error_body;
+pub mod guard;
 pub mod json;
 pub mod keys;
 pub mod members;
@@ -35,4 +37,4 @@ pub use keys::{AccessKey, KeyRing, KeyRingError, Secret};
 pub use members::{Kind, Members, RawJson};
 pub use put_body::{PutBody, PutRecord, RecordFault, parse_put_vectors};
 pub use route::{Route, route};
-pub use sigv4::{Caller, SignedRequest, verify};
+pub use sigv4::{Caller, SignedRequest, is_secure_transport, verify};

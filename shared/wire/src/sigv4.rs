@@ -7,8 +7,10 @@
 //! Refused: presigned URLs, unsigned and streaming payloads, other algorithms. Session tokens too: our keys are static,
 //! so a request that carries one was made with somebody else's credentials (an empty header is fine).
 
+use std::sync::Arc;
+
 use hmac::{Hmac, KeyInit, Mac};
-use model::ApiError;
+use model::{ApiError, Policy};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -49,12 +51,16 @@ pub struct SignedRequest<'a> {
 }
 
 /// Who calls.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Caller {
     /// IAM ARN of who signed; `None` when nobody signs.
     pub principal: Option<String>,
-    /// May do everything.
+    /// May do everything that no policy denies.
     pub owner: bool,
+    /// The access key's own policy.
+    pub policy: Option<Arc<Policy>>,
+    /// Whoever ended TLS in front of us says that the request came over it.
+    pub secure_transport: bool,
 }
 
 impl Caller {
@@ -63,8 +69,18 @@ impl Caller {
         Self {
             principal: None,
             owner: true,
+            policy: None,
+            secure_transport: false,
         }
     }
+}
+
+/// Whether a request came over TLS, by the header that proxies and API Gateway set. A client that lies about it
+/// deceives itself alone.
+pub fn is_secure_transport(headers: &[(String, String)]) -> bool {
+    headers
+        .iter()
+        .any(|(name, value)| name == "x-forwarded-proto" && value.trim().eq_ignore_ascii_case("https"))
 }
 
 /// SHA-256 of a body, as [`SignedRequest`] wants it.
@@ -109,6 +125,8 @@ pub fn verify(
     Ok(Caller {
         principal: Some(key.principal.clone()),
         owner: key.owner,
+        policy: key.policy.clone(),
+        secure_transport: is_secure_transport(req.headers),
     })
 }
 

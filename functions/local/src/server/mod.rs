@@ -8,7 +8,7 @@
 //! | `cache` | the disk cache and the measuring delay in front of the storage |
 //! | `http` | one request: route, body, signature, memory to work on it, service, answer |
 //! | `body` | reading a body: bounded in bytes, time and memory |
-//! | `guard` | what a server without keys refuses (DESIGN section 7) |
+//! | `guard` | what a server without keys refuses |
 //! | `budget` | the memory that requests in flight may hold |
 //! | `metrics`, `exposition` | metric families; the text forms of `/metrics` |
 //! | `status` | `/metrics`, `/stats`, `/health` |

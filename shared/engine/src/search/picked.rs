@@ -44,17 +44,22 @@ impl PickedVectors {
         self.vectors.get(start..start + self.width)
     }
 
-    /// Takes over what `other` of the same shard holds.
+    /// Takes over what `other` of the same shard holds. CPU work: all is copied when both hold something.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         if self.rows.is_empty() {
             return other;
         }
+        if other.rows.is_empty() {
+            return self;
+        }
         let mut rows: Vec<u32> = self.rows.iter().chain(&other.rows).copied().collect();
         rows.sort_unstable();
         rows.dedup();
-        let vector = |row: &u32| self.get(*row).or_else(|| other.get(*row)).unwrap_or_default();
-        let vectors = rows.iter().flat_map(vector).copied().collect();
+        let mut vectors = Vec::with_capacity(rows.len() * self.width);
+        for row in &rows {
+            vectors.extend_from_slice(self.get(*row).or_else(|| other.get(*row)).unwrap_or_default());
+        }
         let width = self.width;
         Self { rows, vectors, width }
     }

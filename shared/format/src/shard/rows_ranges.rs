@@ -36,8 +36,8 @@ impl ShardHead {
         let shift = self.vectors.rows_per_page.trailing_zeros();
         let page = self.vectors.offsets.get((row >> shift) as usize)?;
         let width = self.vector_width() as u64;
-        let start = page + u64::from(row & (self.vectors.rows_per_page - 1)) * width;
-        Some(start..start + width)
+        let start = page.checked_add(u64::from(row & (self.vectors.rows_per_page - 1)) * width)?;
+        Some(start..start.checked_add(width)?)
     }
 
     /// The page of metadata that holds the row; `None` beyond the last row.
@@ -51,7 +51,7 @@ impl ShardHead {
     #[must_use]
     pub fn metadata_page_range(&self, page: usize) -> Option<Range<u64>> {
         let start = *self.metadata.offsets.get(page)?;
-        Some(start..start + u64::from(*self.metadata.sizes.get(page)?))
+        Some(start..start.checked_add(u64::from(*self.metadata.sizes.get(page)?))?)
     }
 
     /// Checks that everything that may be read by ranges lies in a file of this length.

@@ -15,6 +15,7 @@ use storage::paths::{self, ObjectKind, ShardFile};
 use storage::{IndexPath, ObjectName, StoreError};
 
 use super::IndexingError;
+use super::purge::Purger;
 use crate::Context;
 use crate::query::objects;
 
@@ -90,6 +91,20 @@ pub async fn collect_once(ctx: &Arc<Context>, path: &IndexPath, index: IndexUuid
     write_list(ctx, &record, now_ms, found).await?;
     ctx.metrics.collected_objects.add(collected.deleted as u64);
     Ok(collected)
+}
+
+/// One run over every index and every deleted one. An index that fails does not keep the others.
+///
+/// # Errors
+/// The indexes cannot be listed, or a deleted one was not purged; a later run starts over.
+pub async fn collect_all(ctx: &Arc<Context>, purger: &mut Purger) -> Result<(), IndexingError> {
+    for (path, uuid) in ctx.ports.catalog.list_all_indexes().await? {
+        if let Err(error) = collect_once(ctx, &path, uuid).await {
+            tracing::warn!(%error, bucket = %path.bucket, index = %path.index, "garbage collection failed");
+        }
+    }
+    purger.run(ctx).await?;
+    Ok(())
 }
 
 /// Every object that the record reaches (I4).

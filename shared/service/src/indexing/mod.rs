@@ -12,6 +12,7 @@
 //! | [`purge`] | deletion of everything under a deleted index's uuid |
 //! | [`quarantine`] | the operator's way past an entry that cannot be read |
 //! | [`work`] | one index until nothing is due: lease, folds, compactions, dirty mark |
+//! | [`sweep`] | rings again for whoever has work |
 //! | [`runner`] | the task that runs all of this in a resident process |
 //!
 //! Nothing here repairs anything: after a crash at any point the record still says what is true (I5), and the work
@@ -28,6 +29,7 @@ mod publish;
 pub mod purge;
 pub mod quarantine;
 pub mod runner;
+pub mod sweep;
 mod upload;
 pub mod work;
 

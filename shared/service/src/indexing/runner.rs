@@ -10,9 +10,9 @@ use storage::{IndexPath, Work};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::collect;
 use super::purge::{self, Purger};
 use super::work::{self, Next};
-use super::{IndexingError, collect};
 use crate::Context;
 
 /// Folds at once: one reads and writes while another computes.
@@ -204,7 +204,7 @@ async fn housekeeping(ctx: Arc<Context>, mut stopped: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = tick.tick() => {
-                if let Err(error) = collect_all(&ctx, &mut purger).await {
+                if let Err(error) = collect::collect_all(&ctx, &mut purger).await {
                     tracing::warn!(%error, "garbage collection failed; a later run starts over");
                 }
             }
@@ -222,14 +222,4 @@ async fn purge_early(ctx: &Arc<Context>, deleted: Vec<IndexUuid>) {
             tracing::warn!(%error, %index, "a deleted index was not purged; a later run goes on");
         }
     }
-}
-
-async fn collect_all(ctx: &Arc<Context>, purger: &mut Purger) -> Result<(), IndexingError> {
-    for (path, uuid) in ctx.ports.catalog.list_all_indexes().await? {
-        if let Err(error) = collect::collect_once(ctx, &path, uuid).await {
-            tracing::warn!(%error, bucket = %path.bucket, index = %path.index, "garbage collection failed");
-        }
-    }
-    purger.run(ctx).await?;
-    Ok(())
 }

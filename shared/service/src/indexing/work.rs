@@ -147,8 +147,16 @@ fn not_before(ctx: &Context, record: &IndexRecord, holder: &str) -> Option<u64> 
     if lease.retry_at_ms > now_ms {
         return Some(lease.retry_at_ms);
     }
-    let held_by_other = lease.holder != holder && lease.until_ms > now_ms;
-    held_by_other.then_some(lease.until_ms)
+    let held_by_rival = is_rival(&lease.holder, holder) && lease.until_ms > now_ms;
+    held_by_rival.then_some(lease.until_ms)
+}
+
+/// Whether the lease of one holder keeps another from work. Where folds and compactions are done by different
+/// processes, their holders are called `fold:...` and `compact:...`: neither lane waits for the other, as they do not in
+/// one process.
+fn is_rival(holder: &str, other: &str) -> bool {
+    let lane = |holder: &str| holder.split_once(':').map(|(lane, _)| lane.to_owned());
+    holder != other && lane(holder) == lane(other)
 }
 
 /// Takes or extends the lease; `Some(when)` when somebody else was faster.
@@ -166,6 +174,11 @@ async fn take_lease(
     if let Some(lease) = &record.lease {
         let half_left = lease.until_ms > now_ms.saturating_add(lease_ms / 2);
         if lease.holder == holder && half_left {
+            return Ok(None);
+        }
+        let is_of_the_other_lane = lease.holder != holder && !is_rival(&lease.holder, holder);
+        if is_of_the_other_lane && lease.until_ms > now_ms {
+            // There is one lease: what it does not cover is done unprotected, at worst twice.
             return Ok(None);
         }
     }
@@ -201,6 +214,28 @@ async fn set_lease(
         expected: record.lease.clone(),
     };
     Ok(ctx.ports.catalog.set_lease(path, &lease).await?)
+}
+
+/// Gives the lease back, for whoever works on the index next: a process that may be frozen, or never called again, does
+/// not keep it for as long as it lasts.
+pub async fn release(ctx: &Context, path: &IndexPath, holder: &str) {
+    let released = async {
+        let Some(record) = ctx.ports.catalog.read_record(path).await? else {
+            return Ok(());
+        };
+        let now_ms = ctx.now_ms();
+        let ours = record
+            .lease
+            .as_ref()
+            .filter(|lease| lease.holder == holder && lease.until_ms > now_ms);
+        if let Some(lease) = ours {
+            set_lease(ctx, path, &record, holder, now_ms, lease.attempts, lease.retry_at_ms).await?;
+        }
+        Ok::<_, IndexingError>(())
+    };
+    if let Err(error) = released.await {
+        tracing::warn!(%error, "cannot give a lease back; it ends by itself");
+    }
 }
 
 fn remembers_failures(lease: &Lease) -> bool {

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use format::record::{self, IndexRecord};
 use model::arn::ResourceArn;
 use model::tags::{Tags, check_tags};
-use model::{ApiError, BucketName, Dimension, DistanceMetric, Encryption, IndexConfig, IndexUuid, Strictness, Ulid};
+use model::{ApiError, BucketName, Dimension, DistanceMetric, Encryption, IndexConfig, IndexUuid, Operation, Strictness, Ulid};
 use serde_json::json;
 use storage::{BucketInfo, CreateIndex, IndexPath, StoreError};
 use wire::{Constraints, Members};
 
 use super::settings::{self, EncryptionMembers};
 use super::target::BucketMembers;
-use super::{get_vector_bucket, target, text_search};
+use super::{target, text_search};
+use crate::access::{self, Ask};
 use crate::{Context, Input, errors};
 
 const MAX_DIMENSION: i64 = 4096;
@@ -23,8 +24,8 @@ const DATA_TYPES: [&str; 1] = ["float32"];
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
     let members = Members::parse(&input.body)?;
-    let request = Request::read(ctx, &members)?;
-    let bucket = get_vector_bucket::read(ctx, &request.path.bucket).await?;
+    let request = Request::read(ctx, input, &members)?;
+    let bucket = access::bucket(ctx, &request.ask, &request.path.bucket).await?;
     let tags = request.tags.clone();
     let record = record(ctx, &bucket, request);
     create(ctx, &record, &tags).await?;
@@ -54,6 +55,7 @@ fn accept(answer: Result<CreateIndex, StoreError>) -> Result<(), ApiError> {
 }
 
 struct Request {
+    ask: Ask,
     path: IndexPath,
     dimension: Dimension,
     metric: DistanceMetric,
@@ -63,7 +65,7 @@ struct Request {
 }
 
 impl Request {
-    fn read(ctx: &Context, members: &Members<'_>) -> Result<Self, ApiError> {
+    fn read(ctx: &Context, input: &Input, members: &Members<'_>) -> Result<Self, ApiError> {
         let strict = ctx.config.strictness == Strictness::Strict;
         let mut constraints = Constraints::new();
         let bucket = BucketMembers::read(members, &mut constraints);
@@ -98,8 +100,13 @@ impl Request {
         let metric = metric
             .and_then(|metric| DistanceMetric::parse_lenient(&metric))
             .ok_or_else(errors::internal)?;
+        let path = IndexPath { bucket, index };
+        let ask = Ask::index(ctx, input, Operation::CreateIndex, &path)
+            .also_if(!tags.is_empty(), Operation::TagResource)
+            .with_tags(&tags);
         Ok(Self {
-            path: IndexPath { bucket, index },
+            ask: encryption.describe(ask),
+            path,
             dimension,
             metric,
             non_filterable_keys,

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use model::arn::ResourceArn;
 use model::tags::{Tags, check_tags};
-use model::{ApiError, BucketUuid, Encryption};
+use model::{ApiError, BucketUuid, Encryption, Operation};
 use serde_json::json;
 use storage::{BucketInfo, CreateBucket};
 use wire::{Constraints, Members};
 
 use super::settings::{self, EncryptionMembers};
 use super::target;
+use crate::access::{self, Ask};
 use crate::{Context, Input, errors};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -22,7 +23,12 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     constraints.finish()?;
     let name = target::parse_bucket(&name.unwrap_or_default())?;
     check_tags(&tags)?;
+    let ask = Ask::bucket(ctx, input, Operation::CreateVectorBucket, &name)
+        .also_if(!tags.is_empty(), Operation::TagResource)
+        .with_tags(&tags);
+    let ask = encryption.describe(ask);
     let encryption = encryption.resolve()?;
+    access::account(ctx, &ask).await?;
     let bucket = BucketInfo {
         name,
         uuid: BucketUuid(ctx.ids.uuid()),

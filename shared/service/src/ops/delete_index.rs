@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use model::ApiError;
+use model::{ApiError, Operation};
 use storage::DeleteIndex;
 use wire::{Constraints, Members};
 
 use super::target::IndexMembers;
-use super::{EMPTY, get_index};
+use super::EMPTY;
+use crate::access::{self, Ask};
 use crate::{Context, Input, errors};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -16,7 +17,8 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let target = IndexMembers::read(&members, &mut constraints);
     constraints.finish()?;
     let path = target.resolve(ctx)?;
-    let record = get_index::read(ctx, &path).await?;
+    let ask = Ask::index(ctx, input, Operation::DeleteIndex, &path);
+    let record = access::index(ctx, &ask, &path).await?;
     let deleted = ctx
         .ports
         .catalog

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use model::ApiError;
+use model::{ApiError, Operation};
 use storage::DeleteBucket;
 use wire::{Constraints, Members};
 
 use super::target::BucketMembers;
-use super::{EMPTY, get_vector_bucket};
+use super::EMPTY;
+use crate::access::{self, Ask};
 use crate::{Context, Input, errors};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -16,7 +17,8 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let target = BucketMembers::read(&members, &mut constraints);
     constraints.finish()?;
     let name = target.resolve(ctx)?;
-    let bucket = get_vector_bucket::read(ctx, &name).await?;
+    let ask = Ask::bucket(ctx, input, Operation::DeleteVectorBucket, &name);
+    let bucket = access::bucket(ctx, &ask, &name).await?;
     let deleted = ctx
         .ports
         .catalog

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use model::ApiError;
+use model::{ApiError, Operation};
 use storage::Attachment;
 use wire::{Constraints, Members};
 
 use super::target::BucketMembers;
-use super::{EMPTY, get_vector_bucket, settings};
+use super::{EMPTY, settings};
+use crate::access::{self, Ask};
 use crate::{Context, Input};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -16,7 +17,8 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let target = BucketMembers::read(&members, &mut constraints);
     constraints.finish()?;
     let name = target.resolve(ctx)?;
-    let owner = get_vector_bucket::read(ctx, &name).await?.uuid.into();
+    let ask = Ask::bucket(ctx, input, Operation::DeleteVectorBucketPolicy, &name);
+    let owner = access::bucket(ctx, &ask, &name).await?.uuid.into();
     for _ in 0..settings::ATTEMPTS {
         let current = settings::read_attachment(ctx, owner, Attachment::Policy).await?;
         let Some((_, revision)) = current else {

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use model::{ApiError, Strictness, limits};
+use futures::future::join;
+use model::{ApiError, Operation, Strictness, limits};
 use storage::IndexPath;
 use wire::{Constraints, JsonWriter, Members};
 
 use super::get_vectors::check_key_bytes;
 use super::target::IndexMembers;
+use crate::access::{self, Ask, Permission};
 use crate::query::filter::read_filter;
 use crate::query::matched::Matched;
 use crate::query::scan::{ScanPage, ScanRequest, scan};
@@ -28,12 +30,15 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     constraints.finish()?;
     let path = target.resolve(ctx)?;
     check_extensions(ctx.config.strictness, &members)?;
+    let ask = Ask::index(ctx, input, Operation::DeleteVectors, &path);
     match members.raw("filter") {
         Some(filter) => {
+            // What a filter matches is told by what it deletes.
+            access::granted(ctx, ask.also_if(true, Operation::GetVectors)).await?;
             let filter = filter.get().to_owned();
             delete_matching(ctx, input, &path, filter, dry_run.unwrap_or(false)).await
         }
-        None => delete_keys(ctx, input, &path, keys.unwrap_or_default()).await,
+        None => delete_keys(ctx, input, ask, &path, keys.unwrap_or_default()).await,
     }
 }
 
@@ -56,17 +61,27 @@ fn check_extensions(strictness: Strictness, members: &Members<'_>) -> Result<(),
 async fn delete_keys(
     ctx: &Arc<Context>,
     input: &Input,
+    ask: Ask,
     path: &IndexPath,
     keys: Vec<String>,
 ) -> Result<Vec<u8>, ApiError> {
-    let mut judge = write::known_index(ctx, path).await?;
-    while let Err(refusal) = check_key_bytes(&keys) {
-        // Keys are judged without the index, but whether it exists comes first.
-        judge = write::appeal(ctx, path, judge, refusal).await?;
-    }
+    let (permission, judge) = join(Permission::ask(ctx, ask), write::known_index(ctx, path)).await;
+    let permission = permission?;
+    let judged = async {
+        let mut judge = judge?;
+        while let Err(refusal) = check_key_bytes(&keys) {
+            // Keys are judged without the index, but whether it exists comes first.
+            judge = write::appeal(ctx, path, judge, refusal).await?;
+        }
+        Ok(judge.known)
+    };
+    let known = match judged.await {
+        Ok(known) => known,
+        Err(refusal) => return Err(permission.overrule(refusal).await),
+    };
     // Keys that do not exist are deleted all the same: looking would cost more than a row in the log.
     let rows = keys.into_iter().map(WriteRow::Delete).collect();
-    write::write(ctx, path, judge.known, rows, input.deadline_ms).await?;
+    write::write(ctx, path, known, rows, permission, input.deadline_ms).await?;
     Ok(super::EMPTY.to_vec())
 }
 

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use format::record::IndexRecord;
-use model::ApiError;
+use model::{ApiError, Operation};
 use model::arn::ResourceArn;
 use serde_json::{Value, json};
-use storage::IndexPath;
 use wire::{Constraints, Members};
 
 use super::settings;
 use super::target::IndexMembers;
-use crate::{Context, Input, errors, query};
+use crate::access::{self, Ask};
+use crate::{Context, Input, query};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
     let members = Members::parse(&input.body)?;
@@ -19,6 +19,7 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let target = IndexMembers::read(&members, &mut constraints);
     constraints.finish()?;
     let path = target.resolve(ctx)?;
+    access::of_index(ctx, &Ask::index(ctx, input, Operation::GetIndex, &path), &path).await?;
     let (record, size) = query::index_size(ctx, &path).await?;
     let mut index = description(ctx, &record);
     if let Some(object) = index.as_object_mut() {
@@ -32,16 +33,6 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
         }
     }
     Ok(json!({"index": index}).to_string().into_bytes())
-}
-
-/// The index's record, or NotFound (also when the bucket is missing).
-pub(crate) async fn read(ctx: &Context, path: &IndexPath) -> Result<IndexRecord, ApiError> {
-    ctx.ports
-        .catalog
-        .read_record(path)
-        .await
-        .map_err(|error| errors::store(&error))?
-        .ok_or_else(ApiError::not_found_index)
 }
 
 fn description(ctx: &Context, record: &IndexRecord) -> Value {

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use model::ApiError;
+use model::{ApiError, Operation};
 use model::arn::ResourceArn;
 use serde_json::json;
-use storage::BucketInfo;
 use wire::{Constraints, Members};
 
 use super::settings;
 use super::target::BucketMembers;
-use crate::{Context, Input, errors};
+use crate::access::{self, Ask};
+use crate::{Context, Input};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
     let members = Members::parse(&input.body)?;
@@ -18,7 +18,8 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let target = BucketMembers::read(&members, &mut constraints);
     constraints.finish()?;
     let name = target.resolve(ctx)?;
-    let bucket = read(ctx, &name).await?;
+    let ask = Ask::bucket(ctx, input, Operation::GetVectorBucket, &name);
+    let bucket = access::bucket(ctx, &ask, &name).await?;
     let body = json!({"vectorBucket": {
         "vectorBucketName": bucket.name.as_str(),
         "vectorBucketArn": ResourceArn::bucket(&ctx.config.region, &bucket.name).to_string(),
@@ -27,14 +28,4 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
         "defaultIndexMode": "ENHANCED",
     }});
     Ok(body.to_string().into_bytes())
-}
-
-/// The bucket, or NotFound.
-pub(crate) async fn read(ctx: &Context, name: &model::BucketName) -> Result<BucketInfo, ApiError> {
-    ctx.ports
-        .catalog
-        .read_bucket(name)
-        .await
-        .map_err(|error| errors::store(&error))?
-        .ok_or_else(ApiError::not_found_bucket)
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use model::ApiError;
+use model::{ApiError, Operation};
 use serde_json::json;
 use storage::Attachment;
 use wire::{Constraints, Members};
 
 use super::target::BucketMembers;
-use super::{get_vector_bucket, settings};
+use super::settings;
+use crate::access::{self, Ask};
 use crate::{Context, Input};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -17,7 +18,8 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let target = BucketMembers::read(&members, &mut constraints);
     constraints.finish()?;
     let name = target.resolve(ctx)?;
-    let bucket = get_vector_bucket::read(ctx, &name).await?;
+    let ask = Ask::bucket(ctx, input, Operation::GetVectorBucketPolicy, &name);
+    let bucket = access::bucket(ctx, &ask, &name).await?;
     let (policy, _) = settings::read_attachment(ctx, bucket.uuid.into(), Attachment::Policy)
         .await?
         .ok_or_else(ApiError::not_found_policy)?;

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::{ApiError, limits};
+use model::{ApiError, Operation, limits};
 use wire::{Constraints, JsonWriter, Members};
 
 use super::target::IndexMembers;
+use crate::access::{self, Ask};
+use crate::config::Bound;
 use crate::query::Snapshot;
 use crate::query::answer::{Fields, Item, Writing};
 use crate::query::work::{self, Fetched, Pause};
@@ -27,13 +29,15 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
         metadata,
         distance: false,
     };
-    let bytes = ctx.config.answer.get_bytes;
+    let bound = ctx.config.answer.bound(ctx.config.answer.get_bytes);
+    let ask = Ask::index(ctx, input, Operation::GetVectors, &path);
+    let read = async || access::snapshot(ctx, &ask, &path, input.deadline_ms).await;
     let begin = || {
         let keys = keys.clone();
         let mut writing = None;
-        move |snapshot: &Snapshot, fetched: &Fetched| answer(snapshot, &keys, fields, bytes, fetched, &mut writing)
+        move |snapshot: &Snapshot, fetched: &Fetched| answer(snapshot, &keys, fields, bound, fetched, &mut writing)
     };
-    let (body, _) = work::run(ctx, &path, input.deadline_ms, begin).await?;
+    let (body, _) = work::run(ctx, input.deadline_ms, read, begin).await?;
     Ok(body)
 }
 
@@ -49,7 +53,7 @@ fn answer(
     snapshot: &Snapshot,
     keys: &[String],
     fields: Fields,
-    bytes: usize,
+    bound: Bound,
     fetched: &Fetched,
     writing: &mut Option<Writing>,
 ) -> Result<Vec<u8>, Pause> {
@@ -60,12 +64,12 @@ fn answer(
             check_key_bytes(keys)?;
             let mut out = JsonWriter::new();
             out.begin_object().name("vectors").begin_array();
-            writing.insert(Writing::new(out, found(snapshot, keys), fields, bytes))
+            writing.insert(Writing::new(out, found(snapshot, keys), fields, bound))
         }
     };
     snapshot.write_items(writing, fetched)?;
     if writing.written < writing.items.len() {
-        return Err(too_large(writing.written, writing.items.len(), bytes).into());
+        return Err(too_large(writing.written, writing.items.len(), bound.bytes).into());
     }
     let mut out = std::mem::take(&mut writing.out);
     out.end_array().end_object();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::arn::ResourceArn;
-use model::{ApiError, BucketName, IndexName};
+use model::{ApiError, BucketName, IndexName, Operation};
 use serde_json::{Value, json};
 use storage::NameEntry;
 use wire::{Constraints, Members};
@@ -11,6 +11,7 @@ use wire::{Constraints, Members};
 use super::listing::ListMembers;
 use super::settings;
 use super::target::BucketMembers;
+use crate::access::{self, Ask};
 use crate::{Context, Input, errors};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -21,6 +22,8 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     constraints.finish()?;
     let bucket = target.resolve(ctx)?;
     let page = list.page()?;
+    let ask = Ask::bucket(ctx, input, Operation::ListIndexes, &bucket);
+    access::of_bucket(ctx, &ask, &bucket).await?;
     let mut found = ctx
         .ports
         .catalog

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use model::arn::ResourceArn;
-use model::{ApiError, BucketName};
+use model::{ApiError, BucketName, Operation};
 use serde_json::{Value, json};
 use storage::NameEntry;
 use wire::{Constraints, Members};
 
 use super::listing::ListMembers;
 use super::settings;
+use crate::access::{self, Ask};
 use crate::{Context, Input, errors};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -18,6 +19,7 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let list = ListMembers::read(&members, &mut constraints, "ListVectorBuckets");
     constraints.finish()?;
     let page = list.page()?;
+    access::account(ctx, &Ask::account(input, Operation::ListVectorBuckets)).await?;
     let mut entries = ctx
         .ports
         .catalog

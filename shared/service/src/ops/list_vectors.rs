@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use model::{ApiError, Filter, Strictness, limits};
+use model::{ApiError, Filter, Operation, Strictness, limits};
 use serde::{Deserialize, Serialize};
 use wire::{Constraints, JsonWriter, Members, token};
 
 use super::target::IndexMembers;
+use crate::access::{self, Ask};
 use crate::query::Snapshot;
 use crate::query::answer::{Fields, Item, Writing};
 use crate::query::filter::read_filter;
@@ -58,12 +59,14 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
         ..request
     };
     request.check_extensions(ctx.config.strictness)?;
+    let ask = Ask::index(ctx, input, Operation::ListVectors, &path).also_if(request.shows_vectors(), Operation::GetVectors);
+    let read = async || access::snapshot(ctx, &ask, &path, input.deadline_ms).await;
     let begin = || {
         let (ctx, request) = (Arc::clone(ctx), request.clone());
         let mut page = None;
         move |snapshot: &Snapshot, fetched: &Fetched| request.answer(snapshot, &ctx.config, fetched, &mut page)
     };
-    let (body, _) = work::run(ctx, &path, input.deadline_ms, begin).await?;
+    let (body, _) = work::run(ctx, input.deadline_ms, read, begin).await?;
     Ok(body)
 }
 
@@ -89,6 +92,11 @@ fn check_segment(segment: (Option<i64>, Option<i64>)) -> Result<Option<(u32, u32
 }
 
 impl ListRequest {
+    /// Whether the answer tells more of vectors than their keys (API.md section 12).
+    fn shows_vectors(&self) -> bool {
+        self.fields.data || self.fields.metadata || self.filter.is_some()
+    }
+
     fn read(members: &Members<'_>, constraints: &mut Constraints) -> (Self, (Option<i64>, Option<i64>)) {
         let limit = constraints.integer(members, "maxResults", limits::LIST_VECTORS_RESULTS, false);
         let token = constraints.string(members, "nextToken", limits::LIST_VECTORS_TOKEN_LENGTH, false);

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use model::ApiError;
+use model::{ApiError, Operation};
 use wire::{Constraints, Members};
 
 use super::target::BucketMembers;
-use super::{EMPTY, get_vector_bucket};
+use super::EMPTY;
+use crate::access::{self, Ask};
 use crate::{Context, Input};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -17,7 +18,8 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let mode = constraints.enumeration(&members, "defaultIndexMode", &["CLASSIC", "ENHANCED"], true);
     constraints.finish()?;
     let name = target.resolve(ctx)?;
-    get_vector_bucket::read(ctx, &name).await?;
+    let ask = Ask::bucket(ctx, input, Operation::PutVectorBucketDefaultIndexMode, &name);
+    access::bucket(ctx, &ask, &name).await?;
     if mode.as_deref() == Some("CLASSIC") {
         return Err(ApiError::default_index_mode_classic());
     }

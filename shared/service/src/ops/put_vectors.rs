@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{ApiError, IndexConfig, Metadata, MetadataFault, MetadataLimits, Strictness, limits};
+use futures::future::join;
+use model::{ApiError, IndexConfig, Metadata, MetadataFault, MetadataLimits, Operation, Strictness, limits};
 use storage::IndexPath;
 use wire::{Constraints, PutRecord, parse_put_vectors};
 
 use super::target::IndexMembers;
-use crate::write::{self, PutRow, WriteRow, check_metadata_of, check_vector_of};
+use crate::access::{Ask, Permission};
+use crate::write::{self, Judge, Known, PutRow, WriteRow, check_metadata_of, check_vector_of};
 use crate::{Context, Input, errors};
 
 /// Bodies up to this are parsed where they arrive: it takes less than handing them to the pool is worth.
@@ -34,19 +36,36 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     })
     .await?;
     let records = Arc::new(records);
-    let strictness = ctx.config.strictness;
-    let mut judge = write::known_index(ctx, &path).await?;
-    loop {
-        let (records, known) = (Arc::clone(&records), Arc::clone(&judge.known));
-        match on_cpu(ctx, large, move || check(&records, &known.config, strictness)).await {
-            Ok(()) => break,
-            Err(refusal) => judge = write::appeal(ctx, &path, judge, refusal).await?,
-        }
-    }
+    let ask = Ask::index(ctx, input, Operation::PutVectors, &path);
+    let (permission, judge) = join(Permission::ask(ctx, ask), write::known_index(ctx, &path)).await;
+    let permission = permission?;
+    let known = match judged(ctx, &path, judge, &records, large).await {
+        Ok(known) => known,
+        Err(refusal) => return Err(permission.overrule(refusal).await),
+    };
     // The check's own clone is gone: nothing is copied here.
     let records = Arc::try_unwrap(records).map_err(|_| errors::internal())?;
-    write::write(ctx, &path, judge.known, newest(records), input.deadline_ms).await?;
+    write::write(ctx, &path, known, newest(records), permission, input.deadline_ms).await?;
     Ok(super::EMPTY.to_vec())
+}
+
+/// The index that takes the records.
+async fn judged(
+    ctx: &Context,
+    path: &IndexPath,
+    judge: Result<Judge, ApiError>,
+    records: &Arc<Vec<Record>>,
+    large: bool,
+) -> Result<Arc<Known>, ApiError> {
+    let strictness = ctx.config.strictness;
+    let mut judge = judge?;
+    loop {
+        let (records, known) = (Arc::clone(records), Arc::clone(&judge.known));
+        match on_cpu(ctx, large, move || check(&records, &known.config, strictness)).await {
+            Ok(()) => return Ok(judge.known),
+            Err(refusal) => judge = write::appeal(ctx, path, judge, refusal).await?,
+        }
+    }
 }
 
 /// Runs `work` on the pool when it is large, else here.

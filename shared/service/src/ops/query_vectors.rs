@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use engine::{Cursor, Hit, SearchAnswer, Selection};
-use model::{ApiError, Filter, Strictness, check_vector, limits};
+use model::{ApiError, Filter, Operation, Strictness, check_vector, limits};
 use serde::{Deserialize, Serialize};
 use wire::{Constraints, JsonWriter, Members, token};
 
 use super::target::IndexMembers;
+use crate::access::{self, Ask};
 use crate::query::Snapshot;
 use crate::query::answer::{Fields, Item, Writing};
 use crate::query::execute::{Search, execute};
@@ -42,6 +43,17 @@ struct Query {
     classic: bool,
 }
 
+/// What a page is to search for.
+struct Prepared {
+    search: Search,
+    /// The request's hash.
+    request: u64,
+    /// Answers on the pages before it.
+    before: usize,
+    /// Answers that the client may still get.
+    left: usize,
+}
+
 /// A page that is being written.
 #[derive(Debug)]
 struct Page {
@@ -72,12 +84,14 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     constraints.finish()?;
     let path = target.resolve(ctx)?;
     check_supported(ctx, &members, scores)?;
+    let ask = Ask::index(ctx, input, Operation::QueryVectors, &path).also_if(query.shows_vectors(), Operation::GetVectors);
+    let read = async || access::snapshot(ctx, &ask, &path, input.deadline_ms).await;
     let begin = || {
         let (ctx, query) = (Arc::clone(ctx), query.clone());
         let mut progress = Progress::default();
         move |snapshot: &Snapshot, fetched: &Fetched| query.answer(&ctx, snapshot, fetched, &mut progress)
     };
-    let ((body, sample), snapshot) = work::run(ctx, &path, input.deadline_ms, begin).await?;
+    let ((body, sample), snapshot) = work::run(ctx, input.deadline_ms, read, begin).await?;
     if let Some(sample) = sample {
         tokio::spawn(sample.measure(Arc::clone(ctx), snapshot));
     }
@@ -99,6 +113,11 @@ fn check_supported(ctx: &Context, members: &Members<'_>, scores: bool) -> Result
 }
 
 impl Query {
+    /// Whether the answer tells more of vectors than their keys and distances (API.md section 12).
+    fn shows_vectors(&self) -> bool {
+        self.fields.data || self.fields.metadata || self.filter.is_some()
+    }
+
     fn read(members: &Members<'_>, constraints: &mut Constraints, strictness: Strictness) -> Self {
         let top_k = constraints.integer(members, "topK", limits::TOP_K, true);
         // With queryTexts the request is refused by its name, not for the vector that it may lack.
@@ -167,17 +186,11 @@ impl Query {
         Ok((body, page.sample.take()))
     }
 
-    /// The page's answers, none of them written yet.
-    fn search(
-        &self,
-        ctx: &Context,
-        snapshot: &Snapshot,
-        fetched: &Fetched,
-        selected: &mut Option<Selection>,
-    ) -> Result<Page, Pause> {
+    /// What this page is to search for, if the index lets it.
+    fn prepare(&self, ctx: &Context, snapshot: &Snapshot) -> Result<Prepared, ApiError> {
         let config = &snapshot.config;
         if self.classic {
-            return Err(ApiError::query_mode_classic().into());
+            return Err(ApiError::query_mode_classic());
         }
         check_vector(&self.vector, config.dimension, config.metric).map_err(ApiError::invalid_query_vector)?;
         let filter = self.filter.as_deref();
@@ -203,6 +216,28 @@ impl Query {
             reach: self.top_k,
             tuning: ctx.config.search,
         };
+        Ok(Prepared {
+            search,
+            request,
+            before,
+            left,
+        })
+    }
+
+    /// The page's answers, none of them written yet.
+    fn search(
+        &self,
+        ctx: &Context,
+        snapshot: &Snapshot,
+        fetched: &Fetched,
+        selected: &mut Option<Selection>,
+    ) -> Result<Page, Pause> {
+        let Prepared {
+            search,
+            request,
+            before,
+            left,
+        } = self.prepare(ctx, snapshot)?;
         let SearchAnswer {
             hits,
             scanned_rows,
@@ -210,12 +245,12 @@ impl Query {
         } = execute(snapshot, &search, &ctx.pool, fetched, selected)?;
         ctx.metrics.scanned_rows.add(scanned_rows);
         ctx.metrics.plans.note(&plan);
-        tracing::debug!(?plan, k = size, "searched");
+        tracing::debug!(?plan, k = search.k, "searched");
         let sample = (plan.indexed_shards > 0)
             .then(|| Sample::take(ctx, &search, &hits))
             .flatten();
         // A page that is not full has found all there is.
-        let exhausted = hits.len() < size || hits.len() == left;
+        let exhausted = hits.len() < search.k || hits.len() == left;
         let item = |hit: Hit| Item {
             key: hit.key,
             place: hit.place,
@@ -228,7 +263,7 @@ impl Query {
             request,
             before,
             exhausted,
-            writing: Writing::new(out, items, self.fields, ctx.config.answer.query_bytes),
+            writing: Writing::new(out, items, self.fields, ctx.config.answer.bound(ctx.config.answer.query_bytes)),
             sample,
         })
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use storage::{Attachment, Revision, WriteAttachment};
 use wire::{Constraints, Members};
 
+use crate::access::Ask;
 use crate::{Context, errors};
 
 /// The longest KMS key ARN (the service model).
@@ -41,6 +42,11 @@ impl EncryptionMembers {
             sse_type: constraints.enumeration(&inner, "sseType", &Encryption::SSE_TYPES, false),
             key_arn: key_arn(&inner, constraints),
         }
+    }
+
+    /// What access policies may ask of it.
+    pub(crate) fn describe(&self, ask: Ask) -> Ask {
+        ask.with_encryption(self.sse_type.as_deref(), self.key_arn.as_deref())
     }
 
     /// The encryption that was asked for, or `None` when nothing was said.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use model::tags::check_tags;
-use model::{ApiError, OwnerUuid};
+use model::{ApiError, Operation, OwnerUuid};
 use wire::{Constraints, Members};
 
 use super::target::Tagged;
 use super::{EMPTY, settings, target};
-use crate::{Context, Input, errors};
+use crate::access::{self, Ask};
+use crate::{Context, Input};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
     let members = Members::parse(&input.body)?;
@@ -16,33 +17,32 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let tags = settings::tags(&members, &mut constraints, true);
     constraints.finish()?;
     check_tags(&tags)?;
-    let owner = owner(ctx, input).await?;
+    let wish = |ask: Ask| ask.with_tags(&tags);
+    let owner = owner(ctx, input, Operation::TagResource, wish).await?;
     settings::change_tags(ctx, owner, &tags, &[]).await?;
     Ok(EMPTY.to_vec())
 }
 
-/// The uuid of the bucket or index that the route's ARN names.
-pub(crate) async fn owner(ctx: &Context, input: &Input) -> Result<OwnerUuid, ApiError> {
-    match target::tagged(ctx, input.resource_arn.as_deref())? {
+/// The uuid of the bucket or index that the route's ARN names, if the caller may do this with it. `complete` adds to
+/// the question what the request says.
+pub(crate) async fn owner(
+    ctx: &Context,
+    input: &Input,
+    operation: Operation,
+    complete: impl FnOnce(Ask) -> Ask,
+) -> Result<OwnerUuid, ApiError> {
+    let found = match target::tagged(ctx, input.resource_arn.as_deref())? {
         Tagged::Bucket(name) => {
-            let bucket = ctx
-                .ports
-                .catalog
-                .read_bucket(&name)
-                .await
-                .map_err(|error| errors::store(&error))?
-                .ok_or_else(ApiError::not_found_resource)?;
-            Ok(bucket.uuid.into())
+            let ask = complete(Ask::bucket(ctx, input, operation, &name));
+            access::bucket(ctx, &ask, &name).await.map(|bucket| bucket.uuid.into())
         }
         Tagged::Index(path) => {
-            let record = ctx
-                .ports
-                .catalog
-                .read_record(&path)
-                .await
-                .map_err(|error| errors::store(&error))?
-                .ok_or_else(ApiError::not_found_resource)?;
-            Ok(record.uuid.into())
+            let ask = complete(Ask::index(ctx, input, operation, &path));
+            access::index(ctx, &ask, &path).await.map(|record| record.uuid.into())
         }
-    }
+    };
+    found.map_err(|error| match error {
+        ApiError::NotFound { .. } => ApiError::not_found_resource(),
+        other => other,
+    })
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use model::ApiError;
+use model::{ApiError, Operation};
 use wire::{Constraints, Members};
 
 use super::target::IndexMembers;
-use super::{EMPTY, get_index};
+use super::EMPTY;
+use crate::access::{self, Ask};
 use crate::{Context, Input};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -16,7 +17,8 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let mode = constraints.enumeration(&members, "indexMode", &["CLASSIC", "ENHANCED"], true);
     constraints.finish()?;
     let path = target.resolve(ctx)?;
-    get_index::read(ctx, &path).await?;
+    let ask = Ask::index(ctx, input, Operation::UpdateIndexMode, &path);
+    access::index(ctx, &ask, &path).await?;
     if mode.as_deref() == Some("CLASSIC") {
         return Err(ApiError::index_mode_classic());
     }

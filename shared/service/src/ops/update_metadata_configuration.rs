@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use model::ApiError;
+use model::{ApiError, Operation};
 use wire::{Constraints, Members};
 
 use super::target::IndexMembers;
-use super::{get_index, text_search};
+use super::text_search;
+use crate::access::{self, Ask};
 use crate::{Context, Input};
 
 pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, ApiError> {
@@ -29,6 +30,7 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
         (None, Some(_)) => "delete",
         _ => return Err(ApiError::metadata_configuration_change()),
     };
-    get_index::read(ctx, &path).await?;
+    let ask = Ask::index(ctx, input, Operation::UpdateMetadataConfiguration, &path);
+    access::index(ctx, &ask, &path).await?;
     Err(ApiError::text_search_unsupported(change))
 }

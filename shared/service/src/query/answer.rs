@@ -5,12 +5,13 @@ use wire::JsonWriter;
 
 use super::snapshot::Snapshot;
 use super::work::{Fetched, Pause, Wanted};
+use crate::config::Bound;
 
 /// Rows whose metadata is fetched at a time: an answer that ends early has not fetched much in vain.
 const CHUNK: usize = 100;
-/// What is read at a time of shards without their `rows.parquet`: rows, and bytes as stored.
+/// What is read at a time of shards without their `rows.parquet`: rows, and about how many bytes as stored.
 const READ_ROWS: usize = 1000;
-const READ_BYTES: u64 = 8 << 20;
+const READ_STORED: u64 = 8 << 20;
 
 /// Which optional members an item has.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,19 +46,30 @@ pub(crate) struct Writing {
     pub written: usize,
     fields: Fields,
     /// The text ends here, but has one item at least.
-    bytes: usize,
+    bound: Bound,
 }
 
 impl Writing {
-    /// Of `items`, as many as fit into a text of `bytes` that begins with `out`.
-    pub(crate) fn new(out: JsonWriter, items: Vec<Item>, fields: Fields, bytes: usize) -> Self {
+    /// Of `items`, as many as the bound lets into a text that begins with `out`.
+    pub(crate) fn new(out: JsonWriter, items: Vec<Item>, fields: Fields, bound: Bound) -> Self {
         Self {
             out,
             items,
             written: 0,
             fields,
-            bytes,
+            bound,
         }
+    }
+
+    /// Whether an item of this size goes beyond the bound.
+    fn is_full_for(&self, size: usize) -> bool {
+        let after = if self.bound.quoted {
+            // At worst all of what is not a number is quotes.
+            self.out.quoted_len() + 2 * size
+        } else {
+            self.out.len() + size
+        };
+        after > self.bound.bytes
     }
 
     /// The last item in the text.
@@ -72,10 +84,16 @@ impl Snapshot {
     pub(crate) fn write_items(&self, writing: &mut Writing, fetched: &Fetched) -> Result<(), Pause> {
         let fields = writing.fields;
         while writing.written < writing.items.len() {
-            let left = writing.items.get(writing.written..).unwrap_or_default();
-            let chunk = left.get(..CHUNK).unwrap_or(left);
+            let chunk = self.fitting(writing, CHUNK);
+            if chunk.is_empty() {
+                return Ok(());
+            }
             if self.lacks(chunk, fields, fetched) {
-                return Err(Pause::Missing(self.wanted(left, fields)));
+                return Err(Pause::Missing(self.wanted(
+                    self.fitting(writing, READ_ROWS),
+                    fields,
+                    fetched,
+                )));
             }
             let metadata = if fields.metadata {
                 let places: Vec<Place> = chunk.iter().map(|item| item.place).collect();
@@ -86,7 +104,7 @@ impl Snapshot {
             let mut written = 0;
             for (item, metadata) in chunk.iter().zip(metadata) {
                 let size = self.item_size(item, metadata.as_deref(), fields);
-                if writing.written + written > 0 && writing.out.len() + size > writing.bytes {
+                if writing.written + written > 0 && writing.is_full_for(size) {
                     writing.written += written;
                     return Ok(());
                 }
@@ -96,6 +114,20 @@ impl Snapshot {
             writing.written += written;
         }
         Ok(())
+    }
+
+    /// The first of the items that are left that have room in the text, without their metadata, which nobody has seen yet;
+    /// so many at most.
+    fn fitting<'a>(&self, writing: &'a Writing, most: usize) -> &'a [Item] {
+        let left = writing.items.get(writing.written..).unwrap_or_default();
+        let mut text = 0;
+        let is_beyond = |(number, item): (usize, &Item)| {
+            text += self.item_size(item, None, writing.fields);
+            writing.written + number > 0 && writing.is_full_for(text)
+        };
+        let most = most.min(left.len());
+        let fit = left.iter().take(most).enumerate().position(is_beyond).unwrap_or(most);
+        left.get(..fit).unwrap_or(left)
     }
 
     /// Whether something of the items is neither there nor fetched.
@@ -108,19 +140,20 @@ impl Snapshot {
     }
 
     /// What is to be read for the first of these items: a chunk at least, and more while it is little.
-    fn wanted(&self, items: &[Item], fields: Fields) -> Wanted {
+    fn wanted(&self, items: &[Item], fields: Fields, fetched: &Fetched) -> Wanted {
         let mut wanted = Wanted::default();
         let mut bytes = 0;
-        for (number, item) in items.iter().enumerate().take(READ_ROWS) {
+        for (number, item) in items.iter().enumerate() {
             let Some((position, row)) = self.unattached(item.place) else {
                 continue;
             };
-            if number >= CHUNK && bytes > READ_BYTES {
+            if number >= CHUNK && bytes > READ_STORED {
                 break;
             }
             let rows = wanted.of(position);
             let shard = self.shards.get(position);
-            if fields.data {
+            // Those of candidates have been read to be compared.
+            if fields.data && fetched.vector(position, row).is_none() {
                 rows.vectors.push(row);
                 bytes += shard.map_or(0, |shard| shard.head().vector_width() as u64);
             }

@@ -1,22 +1,32 @@
-//! Who fetches the rows of which open shard.
+//! Who fetches the rows of which open shard, and when that is worth it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{IndexUuid, ShardId};
 
 /// Turns remembered before unused ones are dropped.
 const TURNS: usize = 1024;
-/// Shards that are given up, before all of them are forgotten.
-const GIVEN_UP: usize = 16 * 1024;
+/// Shards about which something is remembered, before all of it is forgotten.
+const REMEMBERED: usize = 16 * 1024;
+/// A file that could not be fetched ahead, or not be kept, is left alone for so long.
+const PAUSE_MS: u64 = 5 * 60 * 1000;
 
 type Key = (IndexUuid, ShardId);
 
-/// One fetch at a time for each shard, and the shards that are not worth reading ahead.
+/// One fetch at a time for each shard, and what is known of the shards whose rows are read by ranges.
 #[derive(Debug, Default)]
 pub(super) struct Attaching {
     turns: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>,
-    given_up: Mutex<HashSet<Key>>,
+    known: Mutex<HashMap<Key, Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Bytes read by ranges so far.
+    spent: u64,
+    /// Nobody fetches it before this time.
+    not_before_ms: u64,
 }
 
 impl Attaching {
@@ -29,18 +39,34 @@ impl Attaching {
         Arc::clone(turns.entry(shard).or_default())
     }
 
-    /// The shard's file cannot be kept on the disk: nobody fetches it for that any more.
-    pub(super) fn give_up(&self, shard: Key) {
-        let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
-        if given_up.len() >= GIVEN_UP {
-            given_up.clear();
-        }
-        given_up.insert(shard);
+    /// Counts bytes that are read by ranges; all of them since the shard's file was last fetched.
+    pub(super) fn spend(&self, shard: Key, bytes: u64) -> u64 {
+        self.know(shard, |known| {
+            known.spent = known.spent.saturating_add(bytes);
+            known.spent
+        })
     }
 
-    /// Whether reading the shard's file ahead was given up.
-    pub(super) fn is_given_up(&self, shard: &Key) -> bool {
-        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
-        given_up.contains(shard)
+    /// The file was fetched.
+    pub(super) fn forget_spent(&self, shard: Key) {
+        self.know(shard, |known| known.spent = 0);
+    }
+
+    /// The file could not be fetched or kept: it is left alone for a while.
+    pub(super) fn leave(&self, shard: Key, now_ms: u64) {
+        self.know(shard, |known| known.not_before_ms = now_ms.saturating_add(PAUSE_MS));
+    }
+
+    /// Whether the file is left alone now.
+    pub(super) fn is_left(&self, shard: Key, now_ms: u64) -> bool {
+        self.know(shard, |known| now_ms < known.not_before_ms)
+    }
+
+    fn know<T>(&self, shard: Key, note: impl FnOnce(&mut Known) -> T) -> T {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        note(known.entry(shard).or_default())
     }
 }

@@ -110,6 +110,8 @@ pub(crate) struct ReadCaches {
     pub(super) ahead: Arc<Semaphore>,
     /// Ranges read at a time.
     pub(super) range_reads: Semaphore,
+    /// KiB of ranges that have been read and not been checked.
+    pub(super) range_memory: Semaphore,
 }
 
 impl ReadCaches {
@@ -127,6 +129,7 @@ impl ReadCaches {
             attaching: Attaching::default(),
             ahead: Arc::new(Semaphore::new(1)),
             range_reads: Semaphore::new(ranged.reads.max(1)),
+            range_memory: Semaphore::new(ranged.permits(u64::MAX) as usize),
         }
     }
 

@@ -23,8 +23,6 @@ use crate::config::RangedConfig;
 
 /// One read is at most this long, unless a single range is longer.
 const READ_BYTES: u64 = 4 << 20;
-/// More reads than this many times those that run at a time: the whole file arrives sooner.
-const MOST_ROUNDS: usize = 32;
 
 /// What a range is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,21 +53,25 @@ pub(super) async fn read(
     index: IndexUuid,
     entry: &ShardEntry,
     shard: &Arc<Shard>,
-    wanted: &WantedRows,
+    wanted: WantedRows,
 ) -> Result<Rows, ReadFault> {
     let name = shards::rows_name(index, entry.id);
     let reads = if wanted.is_whole {
         None
     } else {
-        let parts = parts(shard, wanted).ok_or_else(|| ReadFault::unreadable(&name, "a row beyond the last one"))?;
-        let config = &ctx.config.ranged;
-        worthwhile(coalesce(parts, config.gap_bytes), entry.files.rows.size, config)
+        let (shard, config, file_bytes) = (Arc::clone(shard), ctx.config.ranged.clone(), entry.files.rows.size);
+        let plan = move || Some(planned(&parts(&shard, &wanted)?, file_bytes, &config));
+        let planned = ctx.pool.run_next(plan).await.map_err(ReadFault::Pool)?;
+        planned.ok_or_else(|| ReadFault::unreadable(&name, "a row beyond the last one"))?
     };
-    let Some(reads) = reads else {
+    let Some(reads) = reads.filter(|reads| shards::is_worth_ranges(ctx, index, entry, length(reads))) else {
         shards::attach(ctx, index, entry.id, shard).await?;
         return Ok(Rows::default());
     };
     let reads = Arc::new(reads);
+    // Held until what was read is checked and cut to what was wanted; nothing else is waited for with it but the store.
+    let permits = ctx.config.ranged.permits(length(&reads));
+    let _memory = ctx.reads.range_memory.acquire_many(permits).await;
     let mut rows = read_once(ctx, &name, shard, &reads).await;
     let is_unreadable = matches!(rows, Err(ReadFault::Unreadable { .. }));
     if is_unreadable && ctx.ports.objects.invalidate(std::slice::from_ref(&name)).await {
@@ -122,12 +124,21 @@ fn coalesce(mut parts: Vec<(Range<u64>, Part)>, gap: u64) -> Vec<Read> {
     reads
 }
 
-/// The reads, unless the whole file of this length is had for less.
-fn worthwhile(reads: Vec<Read>, file_bytes: u64, config: &RangedConfig) -> Option<Vec<Read>> {
-    let bytes: u64 = reads.iter().map(|read| read.range.end - read.range.start).sum();
-    let is_little = bytes <= config.most_bytes.min(file_bytes / 2);
-    let is_few = reads.len() <= config.reads.saturating_mul(MOST_ROUNDS);
-    (is_little && is_few).then_some(reads)
+/// The reads, with as few bytes between the ranges as it takes; `None` when the whole file of this length is had for less.
+fn planned(parts: &[(Range<u64>, Part)], file_bytes: u64, config: &RangedConfig) -> Option<Vec<Read>> {
+    let gaps = [config.gap_bytes, config.gap_bytes / 4, config.gap_bytes / 16];
+    let mut plans = gaps.into_iter().map(|gap| coalesce(parts.to_vec(), gap));
+    plans.find(|reads| {
+        let bytes = length(reads);
+        let cost = (reads.len() as u64)
+            .saturating_mul(config.read_cost_bytes)
+            .saturating_add(bytes);
+        bytes <= config.most_bytes && cost <= file_bytes
+    })
+}
+
+fn length(reads: &[Read]) -> u64 {
+    reads.iter().map(|read| read.range.end - read.range.start).sum()
 }
 
 async fn read_once(

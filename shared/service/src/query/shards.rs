@@ -129,18 +129,29 @@ async fn attach_once(ctx: &Context, index: IndexUuid, id: ShardId, shard: &Arc<S
     opened
         .map_err(ReadFault::Pool)?
         .map_err(|error| ReadFault::unreadable(&name, error))?;
+    ctx.reads.attaching.forget_spent((index, id));
     // It has become heavier, and so has whatever keeps it.
     ctx.reads.shards.reweigh(&(index, id), |shard| weight(shard));
     ctx.reads.snapshots.reweigh(&index, |snapshot| snapshot.weight());
     Ok(())
 }
 
+/// Whether so many bytes are read by ranges once more. Where the file would be kept on a disk, it is fetched instead once
+/// ranges have cost as much as it: by whoever asks next, for there may be no background.
+pub(super) fn is_worth_ranges(ctx: &Context, index: IndexUuid, entry: &ShardEntry, bytes: u64) -> bool {
+    let (key, size) = ((index, entry.id), entry.files.rows.size);
+    let spent = ctx.reads.attaching.spend(key, bytes);
+    spent <= size
+        || ctx.reads.attaching.is_left(key, ctx.now_ms())
+        || ctx.ports.objects.reach(&rows_name(index, entry.id), size) == Reach::Remote
+}
+
 /// After ranges were read: fetches the whole file in the background, if it will be kept on the disk and configuration
-/// wants that; one file at a time. A file that could not be kept is not fetched for this again.
+/// wants that; one file at a time. A file that could not be fetched or kept is left alone for a while.
 pub(super) fn read_ahead(ctx: &Arc<Context>, index: IndexUuid, entry: &ShardEntry, shard: &Arc<Shard>) {
     let (name, size) = (rows_name(index, entry.id), entry.files.rows.size);
-    let is_wanted = ctx.config.ranged.read_ahead && !ctx.reads.attaching.is_given_up(&(index, entry.id));
-    if !is_wanted || ctx.ports.objects.reach(&name, size) != Reach::Kept {
+    let is_wanted = ctx.config.ranged.read_ahead && !ctx.reads.attaching.is_left((index, entry.id), ctx.now_ms());
+    if !is_wanted || ctx.ports.objects.reach(&name, size) == Reach::Remote {
         return;
     }
     let Ok(permit) = Arc::clone(&ctx.reads.ahead).try_acquire_owned() else {
@@ -153,13 +164,22 @@ pub(super) fn read_ahead(ctx: &Arc<Context>, index: IndexUuid, entry: &ShardEntr
         let outcome = match ctx.ports.objects.get(&name).await {
             Err(error) => Err(ReadFault::store(&name, error)),
             Ok(_) if ctx.ports.objects.reach(&name, size) != Reach::AtHand => {
-                ctx.reads.attaching.give_up((index, id));
+                ctx.reads.attaching.leave((index, id), ctx.now_ms());
                 return tracing::debug!(object = %name, "a file was not kept: ranges of it are read on");
             }
             Ok(_) => attach(&ctx, index, id, &shard).await,
         };
-        if let Err(fault) = outcome {
-            tracing::warn!(object = %name, ?fault, "reading ahead failed");
+        let Err(fault) = outcome else {
+            return;
+        };
+        ctx.reads.attaching.leave((index, id), ctx.now_ms());
+        match fault {
+            // Collected: the shard has been replaced.
+            ReadFault::Missing(_) => tracing::debug!(object = %name, "a file was collected before it was read ahead"),
+            ReadFault::Unreadable { reason, .. } => {
+                tracing::error!(object = %name, reason, "a stored object is unreadable");
+            }
+            fault => tracing::warn!(object = %name, ?fault, "reading ahead failed"),
         }
     });
 }

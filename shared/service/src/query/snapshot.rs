@@ -10,7 +10,7 @@ use std::sync::Arc;
 use format::manifest::{Manifest, ShardEntry};
 use format::record::{IndexRecord, WalEntry};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use model::{ApiError, IndexConfig, IndexUuid};
+use model::{ApiError, BucketUuid, IndexConfig, IndexUuid};
 use roaring::RoaringBitmap;
 use storage::{IndexPath, ObjectName};
 
@@ -31,6 +31,8 @@ const SHARD_FETCHES: usize = 8;
 pub(crate) struct Snapshot {
     /// The index's life.
     pub uuid: IndexUuid,
+    /// The bucket that it is in.
+    pub bucket: BucketUuid,
     /// What CreateIndex fixed.
     pub config: IndexConfig,
     /// The manifest.
@@ -152,6 +154,7 @@ async fn extend(ctx: &Context, base: &Snapshot, new: &[WalEntry]) -> Result<Snap
     let entries = fetch_entries(ctx, base.uuid, new).await?;
     let bare = Snapshot {
         uuid: base.uuid,
+        bucket: base.bucket,
         config: base.config.clone(),
         manifest: Arc::clone(&base.manifest),
         shards: base.shards.clone(),
@@ -174,6 +177,7 @@ async fn build(ctx: &Context, record: &IndexRecord) -> Result<Snapshot, ReadFaul
     let (shards, dead): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
     let bare = Snapshot {
         uuid: record.uuid,
+        bucket: record.bucket_uuid,
         config: record.config.clone(),
         manifest,
         shards,

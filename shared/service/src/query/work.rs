@@ -9,11 +9,10 @@ use engine::topk::Place;
 use engine::{EngineError, PickedVectors};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use model::ApiError;
-use storage::IndexPath;
 
 use super::objects::ReadFault;
 use super::ranges;
-use super::snapshot::{self, Snapshot};
+use super::snapshot::Snapshot;
 use crate::{Context, errors};
 
 /// Shards that one request reads rows of at a time.
@@ -83,6 +82,19 @@ impl Fetched {
         }
     }
 
+    /// Takes what was read, by the shard's position. Metadata of an earlier pause has been written out by now, and is let
+    /// go. CPU work.
+    fn take(&mut self, read: Vec<(usize, ranges::Rows)>) {
+        self.metadata.clear();
+        for (position, rows) in read {
+            let metadata = rows.metadata.into_iter().map(|(row, text)| ((position, row), text));
+            self.metadata.extend(metadata);
+            if let Some(vectors) = self.vectors.get_mut(position) {
+                *vectors = std::mem::take(vectors).merge(rows.vectors);
+            }
+        }
+    }
+
     /// The vectors, by shard.
     pub(crate) fn vectors(&self) -> &[PickedVectors] {
         &self.vectors
@@ -99,12 +111,12 @@ impl Fetched {
     }
 }
 
-/// Runs the work that `begin` makes over the index at `path` as of now. When a file has been collected meanwhile, the
-/// record is read again and the work begun anew.
+/// Runs the work that `begin` makes over the snapshot that `read` takes. When a file has been collected meanwhile,
+/// another snapshot is taken and the work begun anew.
 pub(crate) async fn run<T, W>(
     ctx: &Arc<Context>,
-    path: &IndexPath,
     deadline_ms: u64,
+    read: impl AsyncFn() -> Result<Arc<Snapshot>, ApiError>,
     begin: impl Fn() -> W,
 ) -> Result<(T, Arc<Snapshot>), ApiError>
 where
@@ -113,7 +125,7 @@ where
 {
     let mut before: Option<(Arc<Snapshot>, ReadFault)> = None;
     loop {
-        let snapshot = snapshot::read(ctx, path, deadline_ms).await?;
+        let snapshot = read().await?;
         if let Some((seen, fault)) = before
             && seen.uuid == snapshot.uuid
             && seen.manifest.version == snapshot.manifest.version
@@ -121,7 +133,7 @@ where
             // Nothing has replaced it: the object is lost.
             return Err(fault.into_api());
         }
-        match over(ctx, &snapshot, begin()).await {
+        match over(ctx, &snapshot, deadline_ms, begin()).await {
             Ok(Ok(answer)) => return Ok((answer, snapshot)),
             Ok(Err(error)) => return Err(error),
             Err(ReadFault::Missing(name)) => {
@@ -137,19 +149,25 @@ where
 }
 
 /// Runs the work to its end over one snapshot.
-async fn over<T, W>(ctx: &Arc<Context>, snapshot: &Arc<Snapshot>, work: W) -> Result<Result<T, ApiError>, ReadFault>
+async fn over<T, W>(
+    ctx: &Arc<Context>,
+    snapshot: &Arc<Snapshot>,
+    deadline_ms: u64,
+    work: W,
+) -> Result<Result<T, ApiError>, ReadFault>
 where
     T: Send + 'static,
     W: FnMut(&Snapshot, &Fetched) -> Result<T, Pause> + Send + 'static,
 {
-    let job = |mut work: W, fetched: Fetched| {
+    let job = |mut work: W, mut fetched: Fetched, read: Vec<(usize, ranges::Rows)>| {
         let snapshot = Arc::clone(snapshot);
         move || {
+            fetched.take(read);
             let outcome = work(&snapshot, &fetched);
             (work, fetched, outcome)
         }
     };
-    let first = job(work, Fetched::nothing(snapshot.shards.len()));
+    let first = job(work, Fetched::nothing(snapshot.shards.len()), Vec::new());
     let (mut work, mut fetched, mut outcome) = ctx.pool.run(first).await.map_err(ReadFault::Pool)?;
     loop {
         let wanted = match outcome {
@@ -157,41 +175,34 @@ where
             Err(Pause::Failed(error)) => return Ok(Err(error)),
             Err(Pause::Missing(wanted)) => wanted,
         };
-        let now = fetch(ctx, snapshot, fetched, wanted).await?;
-        let next = job(work, now);
+        if ctx.now_ms() >= deadline_ms {
+            return Ok(Err(ApiError::request_timeout()));
+        }
+        let read = fetch(ctx, snapshot, wanted).await?;
+        let next = job(work, fetched, read);
         (work, fetched, outcome) = ctx.pool.run_next(next).await.map_err(ReadFault::Pool)?;
     }
 }
 
-/// Reads what is wanted. Metadata of an earlier pause has been written out by now, and is let go.
+/// Reads what is wanted; by the shard's position.
 async fn fetch(
     ctx: &Arc<Context>,
     snapshot: &Snapshot,
-    mut fetched: Fetched,
     wanted: Wanted,
-) -> Result<Fetched, ReadFault> {
+) -> Result<Vec<(usize, ranges::Rows)>, ReadFault> {
     let reads: Vec<_> = wanted
         .0
-        .iter()
+        .into_iter()
         .filter_map(|(position, wanted)| {
-            let entry = snapshot.manifest.shards.get(*position)?;
-            let shard = snapshot.shards.get(*position)?;
+            let entry = snapshot.manifest.shards.get(position)?;
+            let shard = snapshot.shards.get(position)?;
             Some(async move {
                 let rows = ranges::read(ctx, snapshot.uuid, entry, shard, wanted).await?;
-                Ok::<_, ReadFault>((*position, rows))
+                Ok::<_, ReadFault>((position, rows))
             })
         })
         .collect();
-    let read: Vec<(usize, ranges::Rows)> = stream::iter(reads).buffered(SHARD_READS).try_collect().await?;
-    fetched.metadata.clear();
-    for (position, rows) in read {
-        let metadata = rows.metadata.into_iter().map(|(row, text)| ((position, row), text));
-        fetched.metadata.extend(metadata);
-        if let Some(vectors) = fetched.vectors.get_mut(position) {
-            *vectors = std::mem::take(vectors).merge(rows.vectors);
-        }
-    }
-    Ok(fetched)
+    stream::iter(reads).buffered(SHARD_READS).try_collect().await
 }
 
 impl Snapshot {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use format::record::{IndexRecord, WalEntry};
 use format::wal::WalWriter;
-use futures::future::join;
+use futures::future::{join_all, join3};
 use model::{ApiError, Dimension, WalId};
 use storage::{Append, Commit, IndexPath, Ring, StoreError, Work, paths};
 
@@ -45,7 +45,7 @@ pub(super) async fn commit(ctx: &Context, path: &IndexPath, mut members: Vec<Mem
             target: Arc::clone(&target),
             deadline_ms,
         };
-        match group.put_and_append(&members).await {
+        match group.put_and_append(&mut members).await {
             Ok(Outcome::Committed { rows }) => {
                 finish(&group, members.len(), rows).await;
                 members.into_iter().for_each(|member| member.answer(Ok(())));
@@ -83,6 +83,10 @@ async fn target_of(ctx: &Context, path: &IndexPath, members: &[Member]) -> Resul
 async fn keep_valid(ctx: &Context, members: Vec<Member>, target: &Arc<Known>) -> Vec<Member> {
     let mut kept = Vec::with_capacity(members.len());
     for mut member in members {
+        if let Some(refusal) = member.refusal.take() {
+            member.answer(Err(refusal));
+            continue;
+        }
         if member.known.uuid == target.uuid {
             kept.push(member);
             continue;
@@ -99,6 +103,14 @@ async fn keep_valid(ctx: &Context, members: Vec<Member>, target: &Arc<Known>) ->
         }
     }
     kept
+}
+
+/// Waits until each member's permission has come, or its refusal.
+async fn arrive(members: &mut [Member]) {
+    let arriving = members.iter_mut().map(async |member| {
+        member.refusal = member.permission.arrive().await.err();
+    });
+    join_all(arriving).await;
 }
 
 /// Counts the commit and wakes the indexer.
@@ -141,14 +153,19 @@ pub(super) struct Group<'a> {
 }
 
 impl Group<'_> {
-    async fn put_and_append(&self, members: &[Member]) -> Result<Outcome, ApiError> {
+    async fn put_and_append(&self, members: &mut [Member]) -> Result<Outcome, ApiError> {
         let parts = members.iter().map(|member| Arc::clone(&member.rows)).collect();
         let size = members.iter().map(|member| member.bytes).sum();
         let draft = self.encode(parts, size).await?;
         // The read gives the base that the append names. It may be older than the PUT: the base only has to be one
         // that was current after the rows were given to us (I2).
-        let (put, record) = join(self.put(&draft), self.read()).await;
+        let (put, record, ()) = join3(self.put(&draft), self.read(), arrive(members)).await;
         let record = record?;
+        self.confirm(members, &record).await;
+        if members.iter().any(|member| member.refusal.is_some()) {
+            // The object has rows of somebody who may not write them: another one without these.
+            return Ok(Outcome::PutAgain(Arc::clone(&self.target)));
+        }
         let attempt = Attempt {
             uuid: self.target.uuid,
             entry: draft.entry,
@@ -161,6 +178,20 @@ impl Group<'_> {
             // Somebody else's object has the name, against all odds: another ULID.
             Err(StoreError::Conflict { .. }) => Ok(Outcome::PutAgain(Arc::clone(&self.target))),
             Err(error) => Err(errors::store(&error)),
+        }
+    }
+
+    /// Each member's permission must stand on the bucket that the index is in. When the record shows another index, the
+    /// append is not tried, and the next round asks again.
+    async fn confirm(&self, members: &mut [Member], found: &Found) {
+        if found.0.as_ref().is_none_or(|record| record.uuid != self.target.uuid) {
+            return;
+        }
+        for member in members.iter_mut().filter(|member| member.refusal.is_none()) {
+            let confirmed = member
+                .permission
+                .confirm(self.ctx, self.target.bucket, self.target.uuid);
+            member.refusal = confirmed.await.err();
         }
     }
 
@@ -372,6 +403,7 @@ impl Group<'_> {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, for a moment")]
 enum Tried {
     Committed,
     Refused(Found),

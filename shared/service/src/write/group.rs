@@ -15,6 +15,7 @@ use super::commit;
 use super::known::{Known, KnownIndexes};
 use super::matched::{self, MatchedDelete};
 use super::row::WriteRow;
+use crate::access::Permission;
 use crate::config::WriteConfig;
 use crate::query::matched::Matched;
 use crate::{Context, errors};
@@ -30,6 +31,10 @@ pub(super) struct Member {
     pub bytes: usize,
     /// What its rows were checked against.
     pub known: Arc<Known>,
+    /// Whether it may: needed before the commit.
+    pub permission: Permission,
+    /// Why it may not.
+    pub refusal: Option<ApiError>,
     /// When its answer must be out.
     pub deadline_ms: u64,
     reply: oneshot::Sender<Result<(), ApiError>>,
@@ -134,6 +139,7 @@ pub(super) async fn submit(
     path: &IndexPath,
     known: Arc<Known>,
     rows: Vec<WriteRow>,
+    permission: Permission,
     deadline_ms: u64,
 ) -> Result<(), ApiError> {
     let (reply, outcome) = oneshot::channel();
@@ -142,6 +148,8 @@ pub(super) async fn submit(
         rows: Arc::new(rows),
         bytes,
         known,
+        permission,
+        refusal: None,
         deadline_ms,
         reply,
     };

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use format::record::IndexRecord;
-use model::{ApiError, IndexConfig, IndexUuid, Ulid};
+use model::{ApiError, BucketUuid, IndexConfig, IndexUuid, Ulid};
 use storage::IndexPath;
 
 use super::row::{WriteRow, check_metadata_of, check_vector_of};
@@ -19,6 +19,8 @@ const REMEMBERED: usize = 16_384;
 pub(crate) struct Known {
     /// The index's life.
     pub uuid: IndexUuid,
+    /// The bucket that it is in.
+    pub bucket: BucketUuid,
     /// What CreateIndex fixed.
     pub config: IndexConfig,
     /// The floor at that time: new ULIDs begin above it.
@@ -29,6 +31,7 @@ impl Known {
     fn of(record: &IndexRecord) -> Arc<Self> {
         Arc::new(Self {
             uuid: record.uuid,
+            bucket: record.bucket_uuid,
             config: record.config.clone(),
             floor: record.floor,
         })
@@ -113,6 +116,7 @@ pub(super) async fn read_index(ctx: &Context, path: &IndexPath) -> Result<Arc<Kn
 
 /// Takes note of a record that was just read.
 pub(crate) fn remember(ctx: &Context, path: &IndexPath, record: &IndexRecord) -> Arc<Known> {
+    ctx.access.learn(&path.bucket, record.bucket_uuid);
     ctx.writes.known.with(|map| {
         if let Some(known) = map.get(path)
             && known.uuid == record.uuid

@@ -27,13 +27,15 @@ use model::ApiError;
 use storage::IndexPath;
 
 use crate::Context;
+use crate::access::Permission;
 use crate::query::matched::Matched;
 
 pub(crate) use group::WriteGroups;
-pub(crate) use known::{Known, appeal, invalidate, known_index, remember};
+pub(crate) use known::{Judge, Known, appeal, invalidate, known_index, remember};
 pub(crate) use row::{PutRow, WriteRow, check_metadata_of, check_vector_of};
 
-/// Commits rows that were checked against `known`. Returns once they are durable and visible to every reader (I1).
+/// Commits rows that were checked against `known`, once their permission is there. Returns once they are durable and
+/// visible to every reader (I1).
 ///
 /// The commit itself belongs to a task that outlives this future: a cancelled request never tears a commit.
 pub(crate) async fn write(
@@ -41,12 +43,14 @@ pub(crate) async fn write(
     path: &IndexPath,
     known: Arc<Known>,
     rows: Vec<WriteRow>,
+    permission: Permission,
     deadline_ms: u64,
 ) -> Result<(), ApiError> {
     if rows.is_empty() {
-        return Ok(());
+        let mut permission = permission;
+        return permission.arrive().await;
     }
-    group::submit(ctx, path, known, rows, deadline_ms).await
+    group::submit(ctx, path, known, rows, permission, deadline_ms).await
 }
 
 /// Deletes those of the keys whose newest version still matches when the deletion takes effect (I1); answers how many.

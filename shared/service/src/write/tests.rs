@@ -102,7 +102,7 @@ impl Desk {
     }
 
     async fn write(&self, known: Arc<Known>, key: &str) -> Result<(), ApiError> {
-        write(&self.ctx, &self.path, known, vec![put(key, 2)], SOON).await
+        write(&self.ctx, &self.path, known, vec![put(key, 2)], Permission::Open, SOON).await
     }
 
     /// Folds everything, as an indexer would, but for the rows.
@@ -314,7 +314,7 @@ async fn a_group_on_a_replaced_index_is_judged_member_by_member(#[values(0, 1, 2
         (known, vec![WriteRow::Delete("gone".to_owned())]),
     ];
     let rows = rotated(rows, first);
-    let writes = rows.map(|(known, rows)| write(&desk.ctx, &desk.path, known, rows, SOON));
+    let writes = rows.map(|(known, rows)| write(&desk.ctx, &desk.path, known, rows, Permission::Open, SOON));
     let outcomes: [_; 3] = futures::future::join_all(writes).await.try_into().unwrap();
     let [three, two, gone] = rotated(outcomes, 3 - first);
     let message = "Invalid record for key 'two': vector must have length 3, but has length 2";
@@ -397,7 +397,7 @@ async fn a_cancelled_request_does_not_tear_its_commit() {
 async fn a_passed_deadline_is_said_before_anything_is_written() {
     let desk = Desk::new().await;
     let known = desk.known().await;
-    let late = write(&desk.ctx, &desk.path, known, vec![put("a", 2)], NOW).await;
+    let late = write(&desk.ctx, &desk.path, known, vec![put("a", 2)], Permission::Open, NOW).await;
     assert_eq!(late, Err(ApiError::request_timeout()));
     assert_eq!(desk.store_plan.count(), 0);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Names;
 use super::samples::{Samples, name};
 use crate::objects::{ObjectMeta, ObjectStore};
 
@@ -11,10 +12,13 @@ fn names_of(listed: &[ObjectMeta]) -> Vec<&str> {
     listed.iter().map(|meta| meta.name.as_str()).collect()
 }
 
-pub(super) async fn run(store: &Arc<dyn ObjectStore>, samples: &Samples) {
+pub(super) async fn run(store: &Arc<dyn ObjectStore>, names: Names, samples: &Samples) {
     let prefix = samples.prefix();
     // "-" and "." sort before "/", letters after it.
-    let sorted = ["a-b", "a.json", "a/1", "a/2/x", "a/2/y", "a/3", "a0", "ab/1", "b", "ba"];
+    let sorted = match names {
+        Names::All => ["a-b", "a.json", "a/1", "a/2/x", "a/2/y", "a/3", "a0", "ab/1", "b", "ba"],
+        Names::OfStores => ["9-b", "9.json", "a/1", "a/2/x", "a/2/y", "a/3", "a0", "ab/1", "b", "ba"],
+    };
     for object in sorted.iter().rev() {
         store
             .put(&name(&prefix, object), Bytes::from((*object).to_owned()))
@@ -42,9 +46,10 @@ pub(super) async fn run(store: &Arc<dyn ObjectStore>, samples: &Samples) {
         );
     }
     // After names that exist, that do not, that are directories, that lie before and behind the prefix.
-    for after in [
-        "", "a", "a-", "a-b", "a/", "a/1", "a/2", "a/2/", "a/2/x", "a/2/zz", "a/9", "a0", "b", "ba", "z",
-    ] {
+    let unlisted = ["", "a", "a-", "a/", "a/2", "a/2/", "a/2/zz", "a/9", "z"];
+    // A page begins after a name that was listed.
+    let after = sorted.iter().chain(unlisted.iter().filter(|_| names == Names::All));
+    for after in after {
         let after = name(&prefix, after);
         let expected: Vec<&str> = full
             .iter()
@@ -70,15 +75,18 @@ pub(super) async fn run(store: &Arc<dyn ObjectStore>, samples: &Samples) {
 }
 
 /// Pages of every size give each name once, in order.
-pub(super) async fn random_pages(store: &Arc<dyn ObjectStore>, samples: &Samples) {
+pub(super) async fn random_pages(store: &Arc<dyn ObjectStore>, names: Names, samples: &Samples) {
     let prefix = samples.prefix();
     let mut expected = Vec::new();
     for _ in 0..120 {
         let number = samples.ids.nonce();
-        let separator = ["/", "-", ".", "/x/"][(number % 4) as usize];
+        let separator = match names {
+            Names::All => ["/", "-", ".", "/x/"][(number % 4) as usize],
+            Names::OfStores => ["/", "/x/"][(number % 2) as usize],
+        };
         expected.push(name(
             &prefix,
-            format_args!("{:02x}{separator}{:x}", number % 9, number >> 40),
+            format_args!("{:02x}{separator}{:06x}", number % 9, number >> 40),
         ));
     }
     expected.sort();

@@ -105,6 +105,8 @@ fn requests_of_real_clients_verify() {
     let caller = Caller {
         principal: Some("arn:aws:iam::123456789012:user/tester".to_owned()),
         owner: true,
+        policy: None,
+        secure_transport: false,
     };
     for case in &golden.cases {
         assert_eq!(golden.verify(case), Ok(caller.clone()), "{}", case.name);

@@ -54,29 +54,35 @@ fn no_read_grows_without_bound() {
 #[test]
 fn the_whole_file_is_read_when_that_is_less() {
     let config = RangedConfig {
-        reads: 1,
+        gap_bytes: 0,
+        read_cost_bytes: 50,
         most_bytes: 2_000,
         ..RangedConfig::default()
     };
-    let is_ranged = |rows: &[u32], file| worthwhile(coalesce(vectors(rows), 0), file, &config).is_some();
-    assert!(is_ranged(&[1, 3, 5], 600));
-    assert!(!is_ranged(&[1, 3, 5], 599), "more than half of it");
+    let is_ranged = |rows: &[u32], file, config: &RangedConfig| planned(&vectors(rows), file, config).is_some();
+    assert!(is_ranged(&[1, 3, 5], 450, &config));
+    assert!(
+        !is_ranged(&[1, 3, 5], 449, &config),
+        "three reads of 100 bytes, which cost 50 each"
+    );
     let many: Vec<u32> = (0..20).collect();
-    assert!(is_ranged(&many, 1 << 30));
-    assert!(
-        !is_ranged(&(0..21).collect::<Vec<_>>(), 1 << 30),
-        "more than is allowed"
-    );
+    assert!(is_ranged(&many, 1 << 30, &config));
+    let more: Vec<u32> = (0..21).collect();
+    assert!(!is_ranged(&more, 1 << 30, &config), "more than is allowed");
+}
+
+#[test]
+fn less_lies_between_the_ranges_when_that_saves_the_file() {
     let config = RangedConfig {
-        most_bytes: 1 << 30,
-        ..config
+        gap_bytes: 1_600,
+        read_cost_bytes: 300,
+        ..RangedConfig::default()
     };
-    let apart: Vec<u32> = (0..33).map(|row| row * 2).collect();
-    let is_ranged = |rows: &[u32]| worthwhile(coalesce(vectors(rows), 0), 1 << 30, &config).is_some();
-    assert!(
-        is_ranged(&apart[..32]) && !is_ranged(&apart),
-        "more reads than are worth it"
-    );
+    let apart: Vec<u32> = (0..10).map(|row| row * 10).collect();
+    let reads = |file| planned(&vectors(&apart), file, &config).map(|reads| reads.len());
+    assert_eq!(reads(9_400), Some(1), "9,100 bytes at once");
+    assert_eq!(reads(4_000), Some(10), "100 bytes ten times");
+    assert_eq!(reads(3_999), None);
 }
 
 /// A store whose ranges come from a copy on the way, which is damaged until it is dropped.
@@ -163,6 +169,9 @@ impl World {
         };
         let mut config = Config::default();
         config.ranged.gap_bytes = 0;
+        config.ranged.read_cost_bytes = 0;
+        // Less than some of the tests read at once.
+        config.ranged.memory_bytes = 1;
         let ctx = Arc::new(Context::new(ports, ids, Arc::new(Pool::new(1).unwrap()), config));
         let dimension = Dimension::new(2).unwrap();
         let mut builder = ShardBuilder::new(dimension);
@@ -179,7 +188,10 @@ impl World {
             encryption: Encryption::Aes256,
         };
         let encoded = builder.finish(&config).unwrap().unwrap();
-        let (index, entry) = (IndexUuid(ctx.ids.uuid()), encoded.entry(ShardId(Ulid::from_parts(1, 1))));
+        let (index, entry) = (
+            IndexUuid(ctx.ids.uuid()),
+            encoded.entry(ShardId(Ulid::from_parts(1, 1))),
+        );
         let name = shards::rows_name(index, entry.id);
         copying.put(&name, encoded.rows).await.unwrap();
         let bytes = ShardBytes {
@@ -207,7 +219,7 @@ impl World {
             vectors: vectors.to_vec(),
             metadata: metadata.to_vec(),
         };
-        read(&self.ctx, self.index, &self.entry, &self.shard, &wanted).await
+        read(&self.ctx, self.index, &self.entry, &self.shard, wanted).await
     }
 }
 

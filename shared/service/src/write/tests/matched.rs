@@ -6,7 +6,7 @@ use crate::query::matched::Matched;
 /// "a" and "b", which passed a filter when the index held exactly them.
 async fn matched(desk: &Desk) -> Matched {
     let rows = vec![put("a", 2), put("b", 2)];
-    write(&desk.ctx, &desk.path, desk.known().await, rows, SOON)
+    write(&desk.ctx, &desk.path, desk.known().await, rows, Permission::Open, SOON)
         .await
         .unwrap();
     let record = desk.record().await;
@@ -38,9 +38,16 @@ fn objects_put(desk: &Desk) -> usize {
 async fn keys_that_do_not_match_any_more_are_not_deleted() {
     let desk = Desk::new().await;
     let matched = matched(&desk).await;
-    write(&desk.ctx, &desk.path, desk.known().await, vec![keep("b")], SOON)
-        .await
-        .unwrap();
+    write(
+        &desk.ctx,
+        &desk.path,
+        desk.known().await,
+        vec![keep("b")],
+        Permission::Open,
+        SOON,
+    )
+    .await
+    .unwrap();
     assert_eq!(delete_matched(&desk.ctx, &desk.path, matched, SOON).await, Ok(1));
     assert!(!is_there(&desk, "a").await && is_there(&desk, "b").await);
 }
@@ -82,7 +89,9 @@ async fn an_overtaken_delete_by_filter_looks_again(
     }
     let other = desk.second();
     let known = known_index(&other, &desk.path).await.unwrap().known;
-    write(&other, &desk.path, known, vec![keep(key)], SOON).await.unwrap();
+    write(&other, &desk.path, known, vec![keep(key)], Permission::Open, SOON)
+        .await
+        .unwrap();
     if folded {
         crate::indexing::fold::fold_once(&other, &desk.path, 256).await.unwrap();
     }

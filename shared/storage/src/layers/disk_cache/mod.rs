@@ -241,7 +241,7 @@ impl ObjectStore for DiskCache {
                 let wanted = range.clone();
                 let find = move |keeper: &Keeper| keeper.find_part(&target, &wanted);
                 if let Some(Some(part)) = self.blocking(&self.reads, find).await {
-                    let leaves = || StoreError::other(format!("reading {range:?} of {name}, which is shorter"));
+                    let leaves = || StoreError::corrupt(name, format!("it does not have the bytes {range:?}"));
                     let part = part.ok_or_else(leaves)?;
                     self.keeper.meter.hit(part.len());
                     return Ok(part);

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
+use crate::layers::delay::Delay;
 use crate::layers::metering::{Meter, MeteredStore};
 use crate::memory::MemoryStore;
 use crate::paths::ShardFile;
@@ -420,4 +421,33 @@ async fn processes_share_a_directory() {
     }
     assert_eq!(one.usage().corrupt_files + other.usage().corrupt_files, 0);
     assert_eq!(one.usage().write_failures + other.usage().write_failures, 0);
+}
+
+/// Whether reading ranges is worth it: what is kept is at hand, what would be kept is said, and nothing is promised.
+#[tokio::test]
+async fn what_reading_an_object_takes() {
+    let world = World::new();
+    let (name, bytes) = world.put(1, 10_000).await;
+    let size = bytes.len() as u64;
+    let far: Arc<dyn ObjectStore> = Arc::new(Delay::new(Arc::new(world.store.clone()), std::time::Duration::ZERO));
+    let open = async |limit| DiskCache::open(Arc::clone(&far), DiskCacheConfig::new(world.directory(), limit)).await;
+    let cache = open(MIB).await;
+    assert_eq!(cache.reach(&name, size), Reach::Kept);
+    assert_eq!(
+        cache.reach(&name, 2 * MIB),
+        Reach::Remote,
+        "it is larger than the cache"
+    );
+    cache.get_range(&name, 10..20).await.unwrap();
+    assert_eq!(cache.reach(&name, size), Reach::Kept, "a range is not kept");
+    cache.get(&name).await.unwrap();
+    assert_eq!(cache.reach(&name, size), Reach::AtHand);
+    assert!(cache.invalidate(std::slice::from_ref(&name)).await);
+    assert_eq!(cache.reach(&name, size), Reach::Kept);
+    let wal = paths::wal(INDEX, WalId(Ulid::from_parts(1, 1)));
+    assert_eq!(cache.reach(&wal, size), Reach::Remote, "no shard file");
+    cache.get(&name).await.unwrap();
+    assert_eq!(open(MIB).await.reach(&name, size), Reach::AtHand, "after a restart");
+    // In front of memory there is nothing to gain.
+    assert_eq!(world.open(MIB).await.reach(&name, size), Reach::AtHand);
 }

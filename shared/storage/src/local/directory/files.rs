@@ -92,7 +92,7 @@ impl Files {
         let file = self.open(name)?;
         let size = file.metadata().map_err(|error| read_error(name, error))?.len();
         let part = file_bytes::part(&file, size, &range).map_err(|error| read_error(name, error))?;
-        part.ok_or_else(|| StoreError::other(format!("reading {range:?} of {name}, which has {size} bytes")))
+        part.ok_or_else(|| StoreError::corrupt(name, format!("it has {size} bytes, not {range:?}")))
     }
 
     /// Documents are small and change: they are always read.

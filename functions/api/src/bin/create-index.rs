@@ -1,0 +1,5 @@
+//! The Lambda function of CreateIndex.
+
+fn main() -> std::process::ExitCode {
+    lambda::serve::<service::ops::CreateIndex>()
+}

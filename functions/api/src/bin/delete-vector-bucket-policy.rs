@@ -1,0 +1,5 @@
+//! The Lambda function of DeleteVectorBucketPolicy.
+
+fn main() -> std::process::ExitCode {
+    lambda::serve::<service::ops::DeleteVectorBucketPolicy>()
+}

@@ -1,0 +1,5 @@
+//! The Lambda function of DeleteVectorBucket.
+
+fn main() -> std::process::ExitCode {
+    lambda::serve::<service::ops::DeleteVectorBucket>()
+}

@@ -1,0 +1,5 @@
+//! The Lambda function of ListIndexes.
+
+fn main() -> std::process::ExitCode {
+    lambda::serve::<service::ops::ListIndexes>()
+}

@@ -1,0 +1,5 @@
+//! The Lambda function of PutVectors.
+
+fn main() -> std::process::ExitCode {
+    lambda::serve::<service::ops::PutVectors>()
+}

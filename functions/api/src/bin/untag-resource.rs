@@ -1,0 +1,5 @@
+//! The Lambda function of UntagResource.
+
+fn main() -> std::process::ExitCode {
+    lambda::serve::<service::ops::UntagResource>()
+}

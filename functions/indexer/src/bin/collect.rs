@@ -1,0 +1,5 @@
+//! The Lambda function that deletes what nothing reaches.
+
+fn main() -> std::process::ExitCode {
+    indexer::function::collect()
+}

@@ -1,0 +1,95 @@
+//! The ports on AWS, and the context over them. A function opens only what its operation needs: what is not opened is
+//! not linked, and its role does not permit it.
+
+use std::sync::Arc;
+
+use engine::pool::{Pool, PoolError};
+use model::{Ids, OsRandom, SystemClock};
+use service::{Config, Context, Ports};
+use storage::absent::Absent;
+use storage::aws::s3::NotAnS3Location;
+use storage::aws::{
+    Aws, AwsSettings, DynamoCatalog, DynamoSettings, QueueUrls, S3Location, S3Settings, S3Store, SqsDoorbell,
+};
+use storage::layers::disk_cache::{DiskCache, DiskCacheConfig};
+use storage::{Doorbell, ObjectStore};
+
+use crate::settings::Settings;
+
+/// Why a function does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The objects are not in S3.
+    #[error("GENAI_VECTORS_STORAGE: {0}")]
+    Location(#[from] NotAnS3Location),
+    /// Something rings, and the queues are not named.
+    #[error("GENAI_VECTORS_FOLD_QUEUE_URL and GENAI_VECTORS_COMPACT_QUEUE_URL are needed")]
+    Queues,
+    /// No threads.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+}
+
+/// What all AWS clients share.
+pub async fn aws(settings: &Settings) -> Aws {
+    let aws = AwsSettings {
+        endpoints: settings.endpoints.clone(),
+        ..AwsSettings::default()
+    };
+    Aws::load(aws).await
+}
+
+/// The objects, with a cache of shard files on the function's own disk in front.
+///
+/// # Errors
+/// The settings name no place in S3.
+pub async fn objects(settings: &Settings, aws: &Aws) -> Result<Arc<dyn ObjectStore>, OpenError> {
+    let location: S3Location = settings.storage.parse()?;
+    let store: Arc<dyn ObjectStore> = Arc::new(S3Store::new(aws, location, S3Settings::default()));
+    let cache = DiskCacheConfig::new(&settings.cache_directory, settings.cache_bytes);
+    Ok(Arc::new(DiskCache::open(store, cache).await))
+}
+
+/// The doorbell.
+///
+/// # Errors
+/// The queues are not named.
+pub fn doorbell(settings: &Settings, aws: &Aws) -> Result<Arc<dyn Doorbell>, OpenError> {
+    let (Some(fold), Some(compact)) = (settings.fold_queue.clone(), settings.compact_queue.clone()) else {
+        return Err(OpenError::Queues);
+    };
+    Ok(Arc::new(SqsDoorbell::new(aws, QueueUrls { fold, compact })))
+}
+
+/// The objects of a function that needs none.
+pub fn no_objects() -> Arc<dyn ObjectStore> {
+    Arc::new(Absent)
+}
+
+/// The doorbell of a function that rings nobody.
+pub fn no_doorbell() -> Arc<dyn Doorbell> {
+    Arc::new(Absent)
+}
+
+/// The context over the table's catalog and these ports.
+///
+/// # Errors
+/// The system gives no threads.
+pub fn context(
+    settings: &Settings,
+    aws: &Aws,
+    objects: Arc<dyn ObjectStore>,
+    doorbell: Arc<dyn Doorbell>,
+    config: Config,
+) -> Result<Context, OpenError> {
+    let ids = Ids::new(Arc::new(SystemClock::new()), Arc::new(OsRandom::new()));
+    let catalog = DynamoCatalog::new(aws, &settings.table, ids.clone(), DynamoSettings::default());
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let pool = Arc::new(Pool::new(threads)?);
+    let ports = Ports {
+        objects,
+        catalog: Arc::new(catalog),
+        doorbell,
+    };
+    Ok(Context::new(ports, ids, pool, config))
+}
