@@ -9,6 +9,7 @@ use engine::ivf::operating_point::{Costs, choose};
 use format::manifest::{DeadRef, ShardEntry, TrainRef};
 use format::record::IndexRecord;
 use format::{FileKind, IvfHead, ShardHead};
+use futures::future::BoxFuture;
 use model::ApiError;
 use serde_json::{Value, json};
 use storage::IndexPath;
@@ -23,51 +24,53 @@ use crate::{Context, errors};
 ///
 /// # Errors
 /// NotFound, or what a reader of the index would see.
-pub async fn inspect(ctx: &Arc<Context>, path: &IndexPath, verify: bool) -> Result<Value, ApiError> {
-    let record = ctx.ports.catalog.read_record(path).await;
-    let record = record
-        .map_err(|error| errors::store(&error))?
-        .ok_or_else(ApiError::not_found_index)?;
-    let manifest = objects::manifest(ctx, &record).await.map_err(ReadFault::into_api)?;
-    let mut shards = Vec::with_capacity(manifest.shards.len());
-    let mut wrong: Vec<String> = Vec::new();
-    for entry in &manifest.shards {
-        let dead = manifest.dead.get(&entry.id).map_or(0, DeadRef::dead);
-        match head(ctx, &record, entry).await {
-            Ok(head) => shards.push(shard_json(ctx, entry, &head, dead)),
-            Err(reason) => {
-                wrong.push(reason);
-                shards.push(json!({"id": entry.id.to_string(), "rows": entry.rows, "dead": dead}));
+pub fn inspect<'a>(ctx: &'a Arc<Context>, path: &'a IndexPath, verify: bool) -> BoxFuture<'a, Result<Value, ApiError>> {
+    Box::pin(async move {
+        let record = ctx.ports.catalog.read_record(path).await;
+        let record = record
+            .map_err(|error| errors::store(&error))?
+            .ok_or_else(ApiError::not_found_index)?;
+        let manifest = objects::manifest(ctx, &record).await.map_err(ReadFault::into_api)?;
+        let mut shards = Vec::with_capacity(manifest.shards.len());
+        let mut wrong: Vec<String> = Vec::new();
+        for entry in &manifest.shards {
+            let dead = manifest.dead.get(&entry.id).map_or(0, DeadRef::dead);
+            match head(ctx, &record, entry).await {
+                Ok(head) => shards.push(shard_json(ctx, entry, &head, dead)),
+                Err(reason) => {
+                    wrong.push(reason);
+                    shards.push(json!({"id": entry.id.to_string(), "rows": entry.rows, "dead": dead}));
+                }
             }
         }
-    }
-    if verify {
-        wrong.extend(damage(ctx, &record, &manifest).await);
-    }
-    let live: u64 = manifest.shards.iter().map(|shard| u64::from(shard.rows)).sum();
-    let dead: u64 = manifest.dead.values().map(DeadRef::dead).sum();
-    let bytes: u64 = manifest.shards.iter().map(|shard| shard.files.size()).sum();
-    Ok(json!({
-        "vectorBucketName": record.bucket.as_str(),
-        "indexName": record.index.as_str(),
-        "uuid": record.uuid.to_string(),
-        "dimension": record.config.dimension.get(),
-        "distanceMetric": record.config.metric.as_str(),
-        "manifestVersion": manifest.version.0,
-        "liveRows": live.saturating_sub(dead),
-        "deadRows": dead,
-        "bytes": bytes,
-        "tail": {
-            "entries": record.wal.len(),
-            "rows": record.wal.iter().map(|entry| u64::from(entry.rows)).sum::<u64>(),
-            "kib": record.tail_kib,
-        },
-        "quarantined": manifest.quarantined.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "generation": manifest.train.as_ref().map(generation_json),
-        "shards": shards,
-        "verified": verify,
-        "damage": wrong,
-    }))
+        if verify {
+            wrong.extend(damage(ctx, &record, &manifest).await);
+        }
+        let live: u64 = manifest.shards.iter().map(|shard| u64::from(shard.rows)).sum();
+        let dead: u64 = manifest.dead.values().map(DeadRef::dead).sum();
+        let bytes: u64 = manifest.shards.iter().map(|shard| shard.files.size()).sum();
+        Ok(json!({
+            "vectorBucketName": record.bucket.as_str(),
+            "indexName": record.index.as_str(),
+            "uuid": record.uuid.to_string(),
+            "dimension": record.config.dimension.get(),
+            "distanceMetric": record.config.metric.as_str(),
+            "manifestVersion": manifest.version.0,
+            "liveRows": live.saturating_sub(dead),
+            "deadRows": dead,
+            "bytes": bytes,
+            "tail": {
+                "entries": record.wal.len(),
+                "rows": record.wal.iter().map(|entry| u64::from(entry.rows)).sum::<u64>(),
+                "kib": record.tail_kib,
+            },
+            "quarantined": manifest.quarantined.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "generation": manifest.train.as_ref().map(generation_json),
+            "shards": shards,
+            "verified": verify,
+            "damage": wrong,
+        }))
+    })
 }
 
 fn generation_json(train: &TrainRef) -> Value {

@@ -36,6 +36,7 @@ mod write;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use model::{ApiError, Operation};
 use wire::Caller;
 
@@ -56,6 +57,10 @@ pub struct Input {
     /// When the answer must be out, on [`model::Clock::now_ms`]'s scale.
     pub deadline_ms: u64,
 }
+
+/// An answer to be. Boxed here, as are the indexing tasks: the code of a future that is not boxed is compiled again in
+/// every binary that awaits it.
+pub type Answer<'a> = BoxFuture<'a, Result<Vec<u8>, ApiError>>;
 
 /// The service: cheap to clone, shared by all requests.
 #[derive(Debug, Clone)]
@@ -78,11 +83,7 @@ impl Service {
     ///
     /// # Errors
     /// The error that the client sees.
-    pub fn call<'a>(
-        &'a self,
-        operation: Operation,
-        input: &'a Input,
-    ) -> impl Future<Output = Result<Vec<u8>, ApiError>> + Send + 'a {
+    pub fn call<'a>(&'a self, operation: Operation, input: &'a Input) -> Answer<'a> {
         ops::dispatch(&self.0, operation, input)
     }
 }

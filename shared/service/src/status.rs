@@ -1,5 +1,6 @@
 //! What the status endpoints show of every index: from records and manifests alone, no shard is opened.
 
+use futures::future::BoxFuture;
 use model::ApiError;
 use storage::IndexPath;
 
@@ -33,36 +34,38 @@ pub struct IndexStatus {
 ///
 /// # Errors
 /// The error that the client sees when the catalog cannot be read.
-pub async fn indexes(ctx: &Context) -> Result<Vec<IndexStatus>, ApiError> {
-    let all = ctx
-        .ports
-        .catalog
-        .list_all_indexes()
-        .await
-        .map_err(|error| errors::store(&error))?;
-    let mut statuses = Vec::with_capacity(all.len());
-    for (path, _) in all {
-        match query::index_size(ctx, &path).await {
-            Ok((record, size)) => {
-                let oldest_ms = record.wal.first().map(|entry| entry.id.0.timestamp_ms());
-                statuses.push(IndexStatus {
-                    path,
-                    vectors: size.vectors,
-                    unindexed: size.unindexed,
-                    bytes: size.bytes,
-                    shards: size.shards,
-                    indexed: size.indexed,
-                    recall: size.recall,
-                    tail_entries: record.wal.len() as u64,
-                    tail_age_ms: oldest_ms.map_or(0, |ms| ctx.now_ms().saturating_sub(ms)),
-                });
-            }
-            Err(ApiError::NotFound { .. }) => {}
-            // One damaged index must not hide all the others.
-            Err(error) => {
-                tracing::error!(%error, bucket = %path.bucket, index = %path.index, "an index has no status");
+pub fn indexes<'a>(ctx: &'a Context) -> BoxFuture<'a, Result<Vec<IndexStatus>, ApiError>> {
+    Box::pin(async move {
+        let all = ctx
+            .ports
+            .catalog
+            .list_all_indexes()
+            .await
+            .map_err(|error| errors::store(&error))?;
+        let mut statuses = Vec::with_capacity(all.len());
+        for (path, _) in all {
+            match query::index_size(ctx, &path).await {
+                Ok((record, size)) => {
+                    let oldest_ms = record.wal.first().map(|entry| entry.id.0.timestamp_ms());
+                    statuses.push(IndexStatus {
+                        path,
+                        vectors: size.vectors,
+                        unindexed: size.unindexed,
+                        bytes: size.bytes,
+                        shards: size.shards,
+                        indexed: size.indexed,
+                        recall: size.recall,
+                        tail_entries: record.wal.len() as u64,
+                        tail_age_ms: oldest_ms.map_or(0, |ms| ctx.now_ms().saturating_sub(ms)),
+                    });
+                }
+                Err(ApiError::NotFound { .. }) => {}
+                // One damaged index must not hide all the others.
+                Err(error) => {
+                    tracing::error!(%error, bucket = %path.bucket, index = %path.index, "an index has no status");
+                }
             }
         }
-    }
-    Ok(statuses)
+        Ok(statuses)
+    })
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use format::gc::{COLLECTION_SCHEMA, CollectionList};
 use format::manifest::{DeadRef, Manifest};
 use format::record::IndexRecord;
+use futures::future::BoxFuture;
 use model::{CollectionId, IndexUuid, Ulid};
 use storage::paths::{self, ObjectKind, ShardFile};
 use storage::{IndexPath, ObjectName, StoreError};
@@ -37,74 +38,82 @@ pub struct Collected {
 ///
 /// # Errors
 /// Nothing that is reachable was touched; a later run starts over.
-pub async fn collect_once(ctx: &Arc<Context>, path: &IndexPath, index: IndexUuid) -> Result<Collected, IndexingError> {
-    // (1) LIST first: what appears later is not looked at.
-    let names = list_all(ctx, &paths::index_prefix(index)).await?;
-    // (2) The floor rises and the record is read in one update.
-    let now_ms = ctx.now_ms();
-    let floor_age = u64::try_from(ctx.config.collection.floor_age.as_millis()).unwrap_or(u64::MAX);
-    let floor = Ulid::from_parts(now_ms.saturating_sub(floor_age), 0);
-    let raised = ctx.ports.catalog.raise_floor(path, index, floor).await?;
-    let Some(record) = raised.filter(|record| record.uuid == index) else {
-        return Ok(Collected::default());
-    };
-    let manifest = objects::manifest(ctx, &record).await?;
-    let reachable = reachable(&record, &manifest);
-    let is_garbage = |name: &ObjectName, kind: &ObjectKind| {
-        kind.ulid() < record.floor && !reachable.contains(name) && !matches!(kind, ObjectKind::Collection(_))
-    };
-    // (4) What an old enough list names, and is unreachable still, is deleted; then the list itself.
-    let mut collected = Collected::default();
-    let mut waiting: HashSet<ObjectName> = HashSet::new();
-    for name in &names {
-        let Some(ObjectKind::Collection(_)) = paths::parse(name) else {
-            continue;
+pub fn collect_once<'a>(
+    ctx: &'a Arc<Context>,
+    path: &'a IndexPath,
+    index: IndexUuid,
+) -> BoxFuture<'a, Result<Collected, IndexingError>> {
+    Box::pin(async move {
+        // (1) LIST first: what appears later is not looked at.
+        let names = list_all(ctx, &paths::index_prefix(index)).await?;
+        // (2) The floor rises and the record is read in one update.
+        let now_ms = ctx.now_ms();
+        let floor_age = u64::try_from(ctx.config.collection.floor_age.as_millis()).unwrap_or(u64::MAX);
+        let floor = Ulid::from_parts(now_ms.saturating_sub(floor_age), 0);
+        let raised = ctx.ports.catalog.raise_floor(path, index, floor).await?;
+        let Some(record) = raised.filter(|record| record.uuid == index) else {
+            return Ok(Collected::default());
         };
-        let Some(list) = read_list(ctx, name).await? else {
-            continue;
+        let manifest = objects::manifest(ctx, &record).await?;
+        let reachable = reachable(&record, &manifest);
+        let is_garbage = |name: &ObjectName, kind: &ObjectKind| {
+            kind.ulid() < record.floor && !reachable.contains(name) && !matches!(kind, ObjectKind::Collection(_))
         };
-        let named: HashSet<&str> = list.names.iter().map(String::as_str).collect();
-        let garbage: Vec<ObjectName> = names
-            .iter()
-            .filter(|name| named.contains(name.as_str()))
-            .filter(|name| paths::parse(name).is_some_and(|kind| is_garbage(name, &kind)))
-            .cloned()
-            .collect();
-        let list_age = u64::try_from(ctx.config.collection.list_age.as_millis()).unwrap_or(u64::MAX);
-        if list.created_ms.saturating_add(list_age) > now_ms {
+        // (4) What an old enough list names, and is unreachable still, is deleted; then the list itself.
+        let mut collected = Collected::default();
+        let mut waiting: HashSet<ObjectName> = HashSet::new();
+        for name in &names {
+            let Some(ObjectKind::Collection(_)) = paths::parse(name) else {
+                continue;
+            };
+            let Some(list) = read_list(ctx, name).await? else {
+                continue;
+            };
+            let named: HashSet<&str> = list.names.iter().map(String::as_str).collect();
+            let garbage: Vec<ObjectName> = names
+                .iter()
+                .filter(|name| named.contains(name.as_str()))
+                .filter(|name| paths::parse(name).is_some_and(|kind| is_garbage(name, &kind)))
+                .cloned()
+                .collect();
+            let list_age = u64::try_from(ctx.config.collection.list_age.as_millis()).unwrap_or(u64::MAX);
+            if list.created_ms.saturating_add(list_age) > now_ms {
+                waiting.extend(garbage);
+                continue;
+            }
+            collected.deleted = collected.deleted.saturating_add(garbage.len());
+            delete(ctx, &garbage).await?;
             waiting.extend(garbage);
-            continue;
+            delete(ctx, std::slice::from_ref(name)).await?;
         }
-        collected.deleted = collected.deleted.saturating_add(garbage.len());
-        delete(ctx, &garbage).await?;
-        waiting.extend(garbage);
-        delete(ctx, std::slice::from_ref(name)).await?;
-    }
-    // (3) New findings go to a list of their own.
-    let found: Vec<String> = names
-        .iter()
-        .filter(|name| !waiting.contains(*name))
-        .filter(|name| paths::parse(name).is_some_and(|kind| is_garbage(name, &kind)))
-        .map(ToString::to_string)
-        .collect();
-    collected.listed = found.len();
-    write_list(ctx, &record, now_ms, found).await?;
-    ctx.metrics.collected_objects.add(collected.deleted as u64);
-    Ok(collected)
+        // (3) New findings go to a list of their own.
+        let found: Vec<String> = names
+            .iter()
+            .filter(|name| !waiting.contains(*name))
+            .filter(|name| paths::parse(name).is_some_and(|kind| is_garbage(name, &kind)))
+            .map(ToString::to_string)
+            .collect();
+        collected.listed = found.len();
+        write_list(ctx, &record, now_ms, found).await?;
+        ctx.metrics.collected_objects.add(collected.deleted as u64);
+        Ok(collected)
+    })
 }
 
 /// One run over every index and every deleted one. An index that fails does not keep the others.
 ///
 /// # Errors
 /// The indexes cannot be listed, or a deleted one was not purged; a later run starts over.
-pub async fn collect_all(ctx: &Arc<Context>, purger: &mut Purger) -> Result<(), IndexingError> {
-    for (path, uuid) in ctx.ports.catalog.list_all_indexes().await? {
-        if let Err(error) = collect_once(ctx, &path, uuid).await {
-            tracing::warn!(%error, bucket = %path.bucket, index = %path.index, "garbage collection failed");
+pub fn collect_all<'a>(ctx: &'a Arc<Context>, purger: &'a mut Purger) -> BoxFuture<'a, Result<(), IndexingError>> {
+    Box::pin(async move {
+        for (path, uuid) in ctx.ports.catalog.list_all_indexes().await? {
+            if let Err(error) = collect_once(ctx, &path, uuid).await {
+                tracing::warn!(%error, bucket = %path.bucket, index = %path.index, "garbage collection failed");
+            }
         }
-    }
-    purger.run(ctx).await?;
-    Ok(())
+        purger.run(ctx).await?;
+        Ok(())
+    })
 }
 
 /// Every object that the record reaches (I4).

@@ -7,6 +7,7 @@ use engine::{MergeSource, Merged, RowMap, Shard};
 use format::manifest::{Manifest, TrainRef};
 use format::record::IndexRecord;
 use format::shard::EncodedShard;
+use futures::future::BoxFuture;
 use model::ShardId;
 use roaring::RoaringBitmap;
 use storage::IndexPath;
@@ -32,47 +33,49 @@ pub enum Due {
 ///
 /// # Errors
 /// The compaction left only garbage and may be tried again.
-pub async fn compact_once(ctx: &Arc<Context>, path: &IndexPath) -> Result<Outcome, IndexingError> {
-    let Some(record) = ctx.ports.catalog.read_record(path).await? else {
-        return Ok(Outcome::Gone);
-    };
-    let manifest = objects::manifest(ctx, &record).await?;
-    let settled = record.wal.is_empty() && settled_at(ctx, &manifest) <= ctx.now_ms();
-    let Some(plan) = compaction_policy::plan(&stats(&manifest), &policy(ctx), settled) else {
-        return Ok(Outcome::Nothing);
-    };
-    let mut sources = Vec::with_capacity(plan.inputs.len());
-    for id in plan.inputs {
-        let Some(entry) = manifest.shard(id) else {
-            continue;
+pub fn compact_once<'a>(ctx: &'a Arc<Context>, path: &'a IndexPath) -> BoxFuture<'a, Result<Outcome, IndexingError>> {
+    Box::pin(async move {
+        let Some(record) = ctx.ports.catalog.read_record(path).await? else {
+            return Ok(Outcome::Gone);
         };
-        let shard = shards::whole_shard(ctx, manifest.index, entry).await?;
-        let dead = objects::dead(ctx, manifest.index, id, manifest.dead.get(&id)).await?;
-        let dead = dead.as_ref().clone();
-        sources.push(Source { id, shard, dead });
-    }
-    let merged = merge(ctx, &record, &manifest, sources).await?;
-    let output = match merged.shard {
-        None => None,
-        Some(encoded) => {
-            let id = ShardId(ctx.ids.ulid(record.floor));
-            Some(upload::shard(ctx, record.uuid, id, encoded).await?)
+        let manifest = objects::manifest(ctx, &record).await?;
+        let settled = record.wal.is_empty() && settled_at(ctx, &manifest) <= ctx.now_ms();
+        let Some(plan) = compaction_policy::plan(&stats(&manifest), &policy(ctx), settled) else {
+            return Ok(Outcome::Nothing);
+        };
+        let mut sources = Vec::with_capacity(plan.inputs.len());
+        for id in plan.inputs {
+            let Some(entry) = manifest.shard(id) else {
+                continue;
+            };
+            let shard = shards::whole_shard(ctx, manifest.index, entry).await?;
+            let dead = objects::dead(ctx, manifest.index, id, manifest.dead.get(&id)).await?;
+            let dead = dead.as_ref().clone();
+            sources.push(Source { id, shard, dead });
         }
-    };
-    let change = Change {
-        inputs: merged.inputs,
-        output,
-        train: merged.train,
-        ..Change::default()
-    };
-    let outcome = Publisher::new(ctx, path, record.uuid, manifest.id, &change)
-        .run(record)
-        .await?;
-    if let Outcome::Committed { rows } = outcome {
-        ctx.metrics.compactions.add(1);
-        ctx.metrics.compacted_rows.add(rows);
-    }
-    Ok(outcome)
+        let merged = merge(ctx, &record, &manifest, sources).await?;
+        let output = match merged.shard {
+            None => None,
+            Some(encoded) => {
+                let id = ShardId(ctx.ids.ulid(record.floor));
+                Some(upload::shard(ctx, record.uuid, id, encoded).await?)
+            }
+        };
+        let change = Change {
+            inputs: merged.inputs,
+            output,
+            train: merged.train,
+            ..Change::default()
+        };
+        let outcome = Publisher::new(ctx, path, record.uuid, manifest.id, &change)
+            .run(record)
+            .await?;
+        if let Outcome::Committed { rows } = outcome {
+            ctx.metrics.compactions.add(1);
+            ctx.metrics.compacted_rows.add(rows);
+        }
+        Ok(outcome)
+    })
 }
 
 /// When the policy wants to merge shards of this manifest. `has_tail`: there is something to fold first.

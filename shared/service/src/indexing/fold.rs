@@ -9,6 +9,7 @@ use format::WalObject;
 use format::manifest::{Manifest, ShardEntry};
 use format::record::{IndexRecord, WalEntry};
 use format::shard::EncodedShard;
+use futures::future::BoxFuture;
 use model::{IndexConfig, ShardId};
 use roaring::RoaringBitmap;
 use storage::IndexPath;
@@ -26,24 +27,30 @@ type Newest = BTreeMap<String, (usize, usize)>;
 ///
 /// # Errors
 /// The fold left only garbage and may be tried again.
-pub async fn fold_once(ctx: &Arc<Context>, path: &IndexPath, most: usize) -> Result<Outcome, IndexingError> {
-    let Some(record) = ctx.ports.catalog.read_record(path).await? else {
-        return Ok(Outcome::Gone);
-    };
-    let entries = choose(ctx, &record, most);
-    if entries.is_empty() {
-        return Ok(Outcome::Nothing);
-    }
-    let manifest = objects::manifest(ctx, &record).await?;
-    let change = build(ctx, &record, &manifest, entries).await?;
-    let outcome = Publisher::new(ctx, path, record.uuid, manifest.id, &change)
-        .run(record)
-        .await?;
-    if let Outcome::Committed { rows } = outcome {
-        ctx.metrics.folds.add(1);
-        ctx.metrics.folded_rows.add(rows);
-    }
-    Ok(outcome)
+pub fn fold_once<'a>(
+    ctx: &'a Arc<Context>,
+    path: &'a IndexPath,
+    most: usize,
+) -> BoxFuture<'a, Result<Outcome, IndexingError>> {
+    Box::pin(async move {
+        let Some(record) = ctx.ports.catalog.read_record(path).await? else {
+            return Ok(Outcome::Gone);
+        };
+        let entries = choose(ctx, &record, most);
+        if entries.is_empty() {
+            return Ok(Outcome::Nothing);
+        }
+        let manifest = objects::manifest(ctx, &record).await?;
+        let change = build(ctx, &record, &manifest, entries).await?;
+        let outcome = Publisher::new(ctx, path, record.uuid, manifest.id, &change)
+            .run(record)
+            .await?;
+        if let Outcome::Committed { rows } = outcome {
+            ctx.metrics.folds.add(1);
+            ctx.metrics.folded_rows.add(rows);
+        }
+        Ok(outcome)
+    })
 }
 
 /// The first k entries: bounded in number, rows and bytes, but always one.

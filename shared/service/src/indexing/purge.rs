@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::future::BoxFuture;
 use model::IndexUuid;
 use storage::{Tombstone, paths};
 use tokio::sync::Notify;
@@ -70,19 +71,21 @@ impl Purger {
     ///
     /// # Errors
     /// The last failure; a later run goes on.
-    pub async fn run(&mut self, ctx: &Arc<Context>) -> Result<usize, IndexingError> {
-        let mut deleted = 0_usize;
-        let mut failed = None;
-        for tombstone in ctx.ports.catalog.list_tombstones().await? {
-            match self.purge(ctx, &tombstone).await {
-                Ok(objects) => deleted = deleted.saturating_add(objects),
-                Err(error) => {
-                    tracing::warn!(%error, index = %tombstone.uuid, "a deleted index is not purged yet");
-                    failed = Some(error);
+    pub fn run<'a>(&'a mut self, ctx: &'a Arc<Context>) -> BoxFuture<'a, Result<usize, IndexingError>> {
+        Box::pin(async move {
+            let mut deleted = 0_usize;
+            let mut failed = None;
+            for tombstone in ctx.ports.catalog.list_tombstones().await? {
+                match self.purge(ctx, &tombstone).await {
+                    Ok(objects) => deleted = deleted.saturating_add(objects),
+                    Err(error) => {
+                        tracing::warn!(%error, index = %tombstone.uuid, "a deleted index is not purged yet");
+                        failed = Some(error);
+                    }
                 }
             }
-        }
-        failed.map_or(Ok(deleted), Err)
+            failed.map_or(Ok(deleted), Err)
+        })
     }
 
     async fn purge(&mut self, ctx: &Context, tombstone: &Tombstone) -> Result<usize, IndexingError> {

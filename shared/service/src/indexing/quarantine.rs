@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 
 use format::record::WalEntry;
+use futures::future::BoxFuture;
 use model::WalId;
 use storage::{IndexPath, StoreError};
 
@@ -35,25 +36,30 @@ pub enum Health {
 ///
 /// # Errors
 /// The record cannot be read, or the CPU pool failed.
-pub async fn examine(ctx: &Arc<Context>, path: &IndexPath) -> Result<Option<Vec<(WalEntry, Health)>>, IndexingError> {
-    let Some(record) = ctx.ports.catalog.read_record(path).await? else {
-        return Ok(None);
-    };
-    let mut examined = Vec::with_capacity(record.wal.len());
-    for entry in &record.wal {
-        let health = match objects::wal(ctx, record.uuid, entry.id).await {
-            Ok(_) => Health::Readable,
-            Err(fault) => health(fault)?,
+pub fn examine<'a>(
+    ctx: &'a Arc<Context>,
+    path: &'a IndexPath,
+) -> BoxFuture<'a, Result<Option<Vec<(WalEntry, Health)>>, IndexingError>> {
+    Box::pin(async move {
+        let Some(record) = ctx.ports.catalog.read_record(path).await? else {
+            return Ok(None);
         };
-        examined.push((*entry, health));
-    }
-    // Another process may have folded some meanwhile, and a collector may have taken their objects.
-    let current = ctx.ports.catalog.read_record(path).await?;
-    let Some(current) = current.filter(|current| current.uuid == record.uuid) else {
-        return Ok(None);
-    };
-    examined.retain(|(entry, _)| current.wal.contains(entry));
-    Ok(Some(examined))
+        let mut examined = Vec::with_capacity(record.wal.len());
+        for entry in &record.wal {
+            let health = match objects::wal(ctx, record.uuid, entry.id).await {
+                Ok(_) => Health::Readable,
+                Err(fault) => health(fault)?,
+            };
+            examined.push((*entry, health));
+        }
+        // Another process may have folded some meanwhile, and a collector may have taken their objects.
+        let current = ctx.ports.catalog.read_record(path).await?;
+        let Some(current) = current.filter(|current| current.uuid == record.uuid) else {
+            return Ok(None);
+        };
+        examined.retain(|(entry, _)| current.wal.contains(entry));
+        Ok(Some(examined))
+    })
 }
 
 fn health(fault: ReadFault) -> Result<Health, IndexingError> {
@@ -79,43 +85,55 @@ fn causes(error: &StoreError) -> String {
 ///
 /// # Errors
 /// A fold failed; those before it stay.
-pub async fn fold_older(ctx: &Arc<Context>, path: &IndexPath, entry: WalId) -> Result<bool, IndexingError> {
-    loop {
-        let Some(record) = ctx.ports.catalog.read_record(path).await? else {
-            return Ok(false);
-        };
-        match record.wal.iter().position(|older| older.id == entry) {
-            None => return Ok(false),
-            Some(0) => return Ok(true),
-            // Dropped means that somebody else has folded: the position says how far.
-            Some(older) => fold::fold_once(ctx, path, older).await?,
-        };
-    }
+pub fn fold_older<'a>(
+    ctx: &'a Arc<Context>,
+    path: &'a IndexPath,
+    entry: WalId,
+) -> BoxFuture<'a, Result<bool, IndexingError>> {
+    Box::pin(async move {
+        loop {
+            let Some(record) = ctx.ports.catalog.read_record(path).await? else {
+                return Ok(false);
+            };
+            match record.wal.iter().position(|older| older.id == entry) {
+                None => return Ok(false),
+                Some(0) => return Ok(true),
+                // Dropped means that somebody else has folded: the position says how far.
+                Some(older) => fold::fold_once(ctx, path, older).await?,
+            };
+        }
+    })
 }
 
 /// Gives up exactly the oldest entry of the tail, if it is `expected`.
 ///
 /// # Errors
 /// Nothing was given up.
-pub async fn quarantine(ctx: &Arc<Context>, path: &IndexPath, expected: WalId) -> Result<Outcome, IndexingError> {
-    let Some(record) = ctx.ports.catalog.read_record(path).await? else {
-        return Ok(Outcome::Gone);
-    };
-    let Some(oldest) = record.wal.first().filter(|entry| entry.id == expected).copied() else {
-        return Ok(Outcome::Nothing);
-    };
-    let manifest = objects::manifest(ctx, &record).await?;
-    let change = Change {
-        fold: vec![oldest],
-        wal_base: record.wal_base,
-        quarantined: vec![oldest.id],
-        ..Change::default()
-    };
-    tracing::error!(entry = %oldest.id, rows = oldest.rows, "a WAL entry is given up by the operator");
-    let outcome = Publisher::new(ctx, path, record.uuid, manifest.id, &change)
-        .run(record)
-        .await?;
-    // The failures that the entry caused are no reason to wait any longer.
-    work::forget_failures(ctx, path, "quarantine").await;
-    Ok(outcome)
+pub fn quarantine<'a>(
+    ctx: &'a Arc<Context>,
+    path: &'a IndexPath,
+    expected: WalId,
+) -> BoxFuture<'a, Result<Outcome, IndexingError>> {
+    Box::pin(async move {
+        let Some(record) = ctx.ports.catalog.read_record(path).await? else {
+            return Ok(Outcome::Gone);
+        };
+        let Some(oldest) = record.wal.first().filter(|entry| entry.id == expected).copied() else {
+            return Ok(Outcome::Nothing);
+        };
+        let manifest = objects::manifest(ctx, &record).await?;
+        let change = Change {
+            fold: vec![oldest],
+            wal_base: record.wal_base,
+            quarantined: vec![oldest.id],
+            ..Change::default()
+        };
+        tracing::error!(entry = %oldest.id, rows = oldest.rows, "a WAL entry is given up by the operator");
+        let outcome = Publisher::new(ctx, path, record.uuid, manifest.id, &change)
+            .run(record)
+            .await?;
+        // The failures that the entry caused are no reason to wait any longer.
+        work::forget_failures(ctx, path, "quarantine").await;
+        Ok(outcome)
+    })
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use format::record::{IndexRecord, Lease};
+use futures::future::BoxFuture;
 use storage::{ClearDirty, Commit, IndexPath, Ring, SetLease, Work};
 
 use super::{IndexingError, Outcome, compact, fold};
@@ -33,31 +34,35 @@ enum Due {
 }
 
 /// Folds until no fold is due.
-pub async fn folds(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Next {
-    loop {
-        match fold_step(ctx, path, holder).await {
-            Ok(Some(next)) => return next,
-            Ok(None) => {}
-            Err(error) => {
-                ctx.metrics.fold_failures.add(1);
-                return fold_failed(ctx, path, holder, &error).await;
+pub fn folds<'a>(ctx: &'a Arc<Context>, path: &'a IndexPath, holder: &'a str) -> BoxFuture<'a, Next> {
+    Box::pin(async move {
+        loop {
+            match fold_step(ctx, path, holder).await {
+                Ok(Some(next)) => return next,
+                Ok(None) => {}
+                Err(error) => {
+                    ctx.metrics.fold_failures.add(1);
+                    return fold_failed(ctx, path, holder, &error).await;
+                }
             }
         }
-    }
+    })
 }
 
 /// Compacts until no compaction is due.
-pub async fn compactions(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Next {
-    loop {
-        match compact_step(ctx, path, holder).await {
-            Ok(Some(next)) => return next,
-            Ok(None) => {}
-            Err(error) => {
-                ctx.metrics.compaction_failures.add(1);
-                return compaction_failed(ctx, path, &error);
+pub fn compactions<'a>(ctx: &'a Arc<Context>, path: &'a IndexPath, holder: &'a str) -> BoxFuture<'a, Next> {
+    Box::pin(async move {
+        loop {
+            match compact_step(ctx, path, holder).await {
+                Ok(Some(next)) => return next,
+                Ok(None) => {}
+                Err(error) => {
+                    ctx.metrics.compaction_failures.add(1);
+                    return compaction_failed(ctx, path, &error);
+                }
             }
         }
-    }
+    })
 }
 
 async fn fold_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Result<Option<Next>, IndexingError> {
@@ -218,24 +223,26 @@ async fn set_lease(
 
 /// Gives the lease back, for whoever works on the index next: a process that may be frozen, or never called again, does
 /// not keep it for as long as it lasts.
-pub async fn release(ctx: &Context, path: &IndexPath, holder: &str) {
-    let released = async {
-        let Some(record) = ctx.ports.catalog.read_record(path).await? else {
-            return Ok(());
+pub fn release<'a>(ctx: &'a Context, path: &'a IndexPath, holder: &'a str) -> BoxFuture<'a, ()> {
+    Box::pin(async move {
+        let released = async {
+            let Some(record) = ctx.ports.catalog.read_record(path).await? else {
+                return Ok(());
+            };
+            let now_ms = ctx.now_ms();
+            let ours = record
+                .lease
+                .as_ref()
+                .filter(|lease| lease.holder == holder && lease.until_ms > now_ms);
+            if let Some(lease) = ours {
+                set_lease(ctx, path, &record, holder, now_ms, lease.attempts, lease.retry_at_ms).await?;
+            }
+            Ok::<_, IndexingError>(())
         };
-        let now_ms = ctx.now_ms();
-        let ours = record
-            .lease
-            .as_ref()
-            .filter(|lease| lease.holder == holder && lease.until_ms > now_ms);
-        if let Some(lease) = ours {
-            set_lease(ctx, path, &record, holder, now_ms, lease.attempts, lease.retry_at_ms).await?;
+        if let Err(error) = released.await {
+            tracing::warn!(%error, "cannot give a lease back; it ends by itself");
         }
-        Ok::<_, IndexingError>(())
-    };
-    if let Err(error) = released.await {
-        tracing::warn!(%error, "cannot give a lease back; it ends by itself");
-    }
+    })
 }
 
 fn remembers_failures(lease: &Lease) -> bool {

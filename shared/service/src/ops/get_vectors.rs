@@ -31,7 +31,7 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     };
     let bound = ctx.config.answer.bound(ctx.config.answer.get_bytes);
     let ask = Ask::index(ctx, input, Operation::GetVectors, &path);
-    let read = async || access::snapshot(ctx, &ask, &path, input.deadline_ms).await;
+    let read = || access::snapshot(ctx, &ask, &path, input.deadline_ms);
     let begin = || {
         let keys = keys.clone();
         let mut writing = None;

@@ -60,7 +60,7 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     };
     request.check_extensions(ctx.config.strictness)?;
     let ask = Ask::index(ctx, input, Operation::ListVectors, &path).also_if(request.shows_vectors(), Operation::GetVectors);
-    let read = async || access::snapshot(ctx, &ask, &path, input.deadline_ms).await;
+    let read = || access::snapshot(ctx, &ask, &path, input.deadline_ms);
     let begin = || {
         let (ctx, request) = (Arc::clone(ctx), request.clone());
         let mut page = None;
@@ -210,7 +210,7 @@ impl ListRequest {
         out.begin_object().name("vectors").begin_array();
         Ok(Page {
             request,
-            writing: Writing::new(out, items, self.fields, config.answer.list_bytes),
+            writing: Writing::new(out, items, self.fields, config.answer.bound(config.answer.list_bytes)),
             resume_after: page.resume_after,
         })
     }

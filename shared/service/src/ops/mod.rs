@@ -7,9 +7,9 @@ mod text_search;
 
 use std::sync::Arc;
 
-use model::{ApiError, Operation};
+use model::Operation;
 
-use crate::{Context, Input};
+use crate::{Answer, Context, Input};
 
 /// The body of an operation that has nothing to say.
 pub(crate) const EMPTY: &[u8] = b"{}";
@@ -49,7 +49,7 @@ pub trait Perform: Send + Sync + 'static {
     ///
     /// # Errors
     /// The error that the client sees.
-    fn run(ctx: &Arc<Context>, input: &Input) -> impl Future<Output = Result<Vec<u8>, ApiError>> + Send;
+    fn run<'a>(ctx: &'a Arc<Context>, input: &'a Input) -> Answer<'a>;
 }
 
 /// Every operation, the file that performs it, and the ports that it calls.
@@ -66,8 +66,8 @@ macro_rules! registry {
                 const OPERATION: Operation = Operation::$operation;
                 const NEEDS: Needs = Needs::$needs;
 
-                fn run(ctx: &Arc<Context>, input: &Input) -> impl Future<Output = Result<Vec<u8>, ApiError>> + Send {
-                    $file::run(ctx, input)
+                fn run<'a>(ctx: &'a Arc<Context>, input: &'a Input) -> Answer<'a> {
+                    Box::pin($file::run(ctx, input))
                 }
             }
         )+
@@ -75,13 +75,9 @@ macro_rules! registry {
         const NEEDS_BY_OPERATION: &[(Operation, Needs)] = &[$((Operation::$operation, Needs::$needs),)+];
 
         /// Performs whichever operation is asked for.
-        pub(crate) async fn dispatch(
-            ctx: &Arc<Context>,
-            operation: Operation,
-            input: &Input,
-        ) -> Result<Vec<u8>, ApiError> {
+        pub(crate) fn dispatch<'a>(ctx: &'a Arc<Context>, operation: Operation, input: &'a Input) -> Answer<'a> {
             match operation {
-                $(Operation::$operation => $file::run(ctx, input).await,)+
+                $(Operation::$operation => $operation::run(ctx, input),)+
             }
         }
     };

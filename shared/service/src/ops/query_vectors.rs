@@ -85,7 +85,7 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let path = target.resolve(ctx)?;
     check_supported(ctx, &members, scores)?;
     let ask = Ask::index(ctx, input, Operation::QueryVectors, &path).also_if(query.shows_vectors(), Operation::GetVectors);
-    let read = async || access::snapshot(ctx, &ask, &path, input.deadline_ms).await;
+    let read = || access::snapshot(ctx, &ask, &path, input.deadline_ms);
     let begin = || {
         let (ctx, query) = (Arc::clone(ctx), query.clone());
         let mut progress = Progress::default();

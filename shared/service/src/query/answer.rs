@@ -1,5 +1,7 @@
 //! Rows of a snapshot as the JSON items of an answer.
 
+use std::ops::Range;
+
 use engine::topk::Place;
 use wire::JsonWriter;
 
@@ -61,21 +63,25 @@ impl Writing {
         }
     }
 
-    /// Whether an item of this size goes beyond the bound.
-    fn is_full_for(&self, size: usize) -> bool {
-        let after = if self.bound.quoted {
-            // At worst all of what is not a number is quotes.
-            self.out.quoted_len() + 2 * size
-        } else {
-            self.out.len() + size
-        };
-        after > self.bound.bytes
+    fn among(&self, positions: &Range<usize>) -> &[Item] {
+        self.items.get(positions.clone()).unwrap_or_default()
     }
 
     /// The last item in the text.
     pub(crate) fn last(&self) -> Option<&Item> {
         self.items.get(..self.written)?.last()
     }
+}
+
+/// Whether an item of this size goes beyond the bound of the text.
+fn is_full_for(out: &mut JsonWriter, bound: Bound, size: usize) -> bool {
+    let after = if bound.quoted {
+        // At worst all of what is not a number is quotes.
+        out.quoted_len() + 2 * size
+    } else {
+        out.len() + size
+    };
+    after > bound.bytes
 }
 
 impl Snapshot {
@@ -88,46 +94,56 @@ impl Snapshot {
             if chunk.is_empty() {
                 return Ok(());
             }
-            if self.lacks(chunk, fields, fetched) {
-                return Err(Pause::Missing(self.wanted(
-                    self.fitting(writing, READ_ROWS),
-                    fields,
-                    fetched,
-                )));
+            if self.lacks(writing.among(&chunk), fields, fetched) {
+                let wanted = self.fitting(writing, READ_ROWS);
+                return Err(Pause::Missing(self.wanted(writing.among(&wanted), fields, fetched)));
             }
             let metadata = if fields.metadata {
-                let places: Vec<Place> = chunk.iter().map(|item| item.place).collect();
+                let places: Vec<Place> = writing.among(&chunk).iter().map(|item| item.place).collect();
                 self.metadata(&places, fetched)?
             } else {
                 vec![None; chunk.len()]
             };
-            let mut written = 0;
-            for (item, metadata) in chunk.iter().zip(metadata) {
+            let Writing { out, items, bound, .. } = &mut *writing;
+            let items = items.get(chunk.clone()).unwrap_or_default();
+            let mut written = chunk.start;
+            for (item, metadata) in items.iter().zip(metadata) {
                 let size = self.item_size(item, metadata.as_deref(), fields);
-                if writing.written + written > 0 && writing.is_full_for(size) {
-                    writing.written += written;
+                if written > 0 && is_full_for(out, *bound, size) {
+                    writing.written = written;
                     return Ok(());
                 }
-                self.write_item(&mut writing.out, item, metadata.as_deref(), fields, fetched);
+                self.write_item(out, item, metadata.as_deref(), fields, fetched);
                 written += 1;
             }
-            writing.written += written;
+            writing.written = written;
         }
         Ok(())
     }
 
-    /// The first of the items that are left that have room in the text, without their metadata, which nobody has seen yet;
-    /// so many at most.
-    fn fitting<'a>(&self, writing: &'a Writing, most: usize) -> &'a [Item] {
-        let left = writing.items.get(writing.written..).unwrap_or_default();
+    /// Which of the items that are left, one after the other, have room in the text without their metadata, which nobody
+    /// has seen yet; so many at most. None: the text is full.
+    fn fitting(&self, writing: &mut Writing, most: usize) -> Range<usize> {
+        let (start, end) = (
+            writing.written,
+            writing.items.len().min(writing.written.saturating_add(most)),
+        );
+        let Writing {
+            out,
+            items,
+            bound,
+            fields,
+            ..
+        } = writing;
+        let left = items.get(start..end).unwrap_or_default();
         let mut text = 0;
-        let is_beyond = |(number, item): (usize, &Item)| {
-            text += self.item_size(item, None, writing.fields);
-            writing.written + number > 0 && writing.is_full_for(text)
-        };
-        let most = most.min(left.len());
-        let fit = left.iter().take(most).enumerate().position(is_beyond).unwrap_or(most);
-        left.get(..fit).unwrap_or(left)
+        for (position, item) in (start..end).zip(left) {
+            text += self.item_size(item, None, *fields);
+            if position > 0 && is_full_for(out, *bound, text) {
+                return start..position;
+            }
+        }
+        start..end
     }
 
     /// Whether something of the items is neither there nor fetched.

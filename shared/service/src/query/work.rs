@@ -113,13 +113,14 @@ impl Fetched {
 
 /// Runs the work that `begin` makes over the snapshot that `read` takes. When a file has been collected meanwhile,
 /// another snapshot is taken and the work begun anew.
-pub(crate) async fn run<T, W>(
+pub(crate) async fn run<T, W, R>(
     ctx: &Arc<Context>,
     deadline_ms: u64,
-    read: impl AsyncFn() -> Result<Arc<Snapshot>, ApiError>,
+    read: impl Fn() -> R,
     begin: impl Fn() -> W,
 ) -> Result<(T, Arc<Snapshot>), ApiError>
 where
+    R: Future<Output = Result<Arc<Snapshot>, ApiError>>,
     T: Send + 'static,
     W: FnMut(&Snapshot, &Fetched) -> Result<T, Pause> + Send + 'static,
 {

@@ -11,6 +11,7 @@ use aws_sdk_s3::config::Credentials;
 use aws_smithy_http_client::Builder as HttpClientBuilder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use futures::future::BoxFuture;
 
 /// Where servers are when they are not AWS's own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -118,28 +119,30 @@ pub struct Aws {
 impl Aws {
     /// Finds keys and region as every AWS SDK does: environment, profile, web identity, container, instance. Keys are
     /// fetched with the first request that needs them.
-    pub async fn load(settings: AwsSettings) -> Self {
-        let http_client = HttpClientBuilder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http_client)
-            .retry_config(RetryConfig::disabled())
-            .stalled_stream_protection(
-                StalledStreamProtectionConfig::enabled()
-                    .grace_period(settings.timeouts.answer)
-                    .build(),
-            );
-        if let Some(region) = &settings.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(AccessKey { id, secret }) = &settings.key {
-            loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "settings"));
-        }
-        Self {
-            sdk: loader.load().await,
-            settings,
-        }
+    pub fn load(settings: AwsSettings) -> BoxFuture<'static, Self> {
+        Box::pin(async move {
+            let http_client = HttpClientBuilder::new()
+                .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                .build_https();
+            let mut loader = aws_config::defaults(BehaviorVersion::latest())
+                .http_client(http_client)
+                .retry_config(RetryConfig::disabled())
+                .stalled_stream_protection(
+                    StalledStreamProtectionConfig::enabled()
+                        .grace_period(settings.timeouts.answer)
+                        .build(),
+                );
+            if let Some(region) = &settings.region {
+                loader = loader.region(Region::new(region.clone()));
+            }
+            if let Some(AccessKey { id, secret }) = &settings.key {
+                loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "settings"));
+            }
+            Self {
+                sdk: loader.load().await,
+                settings,
+            }
+        })
     }
 
     /// The region, if there is one.

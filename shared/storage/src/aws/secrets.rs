@@ -1,6 +1,7 @@
 //! Secrets from Secrets Manager: no port of the service, but here is where the AWS SDK is.
 
 use aws_sdk_secretsmanager::Client;
+use futures::future::BoxFuture;
 
 use super::connection::Aws;
 use super::failure::{Failure, Request};
@@ -33,17 +34,19 @@ impl Secrets {
     ///
     /// # Errors
     /// It cannot be read, or is no text. Nothing of it is in the message.
-    pub async fn read(&self, name: &str) -> Result<String, StoreError> {
-        let read = self.client.get_secret_value().secret_id(name).send().await;
-        let value = read.map_err(|error| {
-            let request = Request {
-                server: self.server.clone(),
-                action: "secretsmanager:GetSecretValue",
-                resource: format!("secret {name}"),
-            };
-            Failure::new(&error, request).into_store_error(format!("reading secret {name}"))
-        })?;
-        let text = value.secret_string;
-        text.ok_or_else(|| StoreError::other(format!("secret {name} holds bytes, not a text")))
+    pub fn read<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<String, StoreError>> {
+        Box::pin(async move {
+            let read = self.client.get_secret_value().secret_id(name).send().await;
+            let value = read.map_err(|error| {
+                let request = Request {
+                    server: self.server.clone(),
+                    action: "secretsmanager:GetSecretValue",
+                    resource: format!("secret {name}"),
+                };
+                Failure::new(&error, request).into_store_error(format!("reading secret {name}"))
+            })?;
+            let text = value.secret_string;
+            text.ok_or_else(|| StoreError::other(format!("secret {name} holds bytes, not a text")))
+        })
     }
 }

@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use format::{CatalogKind, IndexRecord, RootDoc};
+use futures::future::BoxFuture;
 use model::{BucketName, BucketUuid, Ids, IndexUuid, OwnerUuid, Ulid};
 
 use crate::catalog::{
@@ -114,30 +115,38 @@ impl CasCatalog {
     ///
     /// # Errors
     /// [`OpenCatalogError`]
-    pub async fn open_with(store: Arc<dyn ObjectStore>, ids: Ids, config: CasConfig) -> Result<Self, OpenCatalogError> {
-        match probe::probe(store.as_ref(), &ids).await {
-            // A full disk must not keep a server from reading. The probe was passed when the store was first opened.
-            Err(ProbeError::Store(error @ StoreError::Full { .. }))
-                if marker::verify(store.as_ref(), CatalogKind::Documents).await.is_ok() =>
-            {
-                tracing::warn!(%error, "the store is full: its conditional writes are not probed");
+    pub fn open_with(
+        store: Arc<dyn ObjectStore>,
+        ids: Ids,
+        config: CasConfig,
+    ) -> BoxFuture<'static, Result<Self, OpenCatalogError>> {
+        Box::pin(async move {
+            match probe::probe(store.as_ref(), &ids).await {
+                // A full disk must not keep a server from reading. The probe was passed when the store was first opened.
+                Err(ProbeError::Store(error @ StoreError::Full { .. }))
+                    if marker::verify(store.as_ref(), CatalogKind::Documents).await.is_ok() =>
+                {
+                    tracing::warn!(%error, "the store is full: its conditional writes are not probed");
+                }
+                probed => probed?,
             }
-            probed => probed?,
-        }
-        let id = ids.uuid().to_string();
-        marker::verify_or_create(store.as_ref(), &ids, CatalogKind::Documents, &id).await?;
-        let catalog = Self::assemble(store, ids, config, false);
-        catalog.ensure_root().await?;
-        Ok(catalog)
+            let id = ids.uuid().to_string();
+            marker::verify_or_create(store.as_ref(), &ids, CatalogKind::Documents, &id).await?;
+            let catalog = Self::assemble(store, ids, config, false);
+            catalog.ensure_root().await?;
+            Ok(catalog)
+        })
     }
 
     /// Opens the catalog beside a server: nothing is probed, nothing is written.
     ///
     /// # Errors
     /// [`OpenCatalogError`]
-    pub async fn open_read_only(store: Arc<dyn ObjectStore>, ids: Ids) -> Result<Self, OpenCatalogError> {
-        marker::verify(store.as_ref(), CatalogKind::Documents).await?;
-        Ok(Self::assemble(store, ids, CasConfig::default(), true))
+    pub fn open_read_only(store: Arc<dyn ObjectStore>, ids: Ids) -> BoxFuture<'static, Result<Self, OpenCatalogError>> {
+        Box::pin(async move {
+            marker::verify(store.as_ref(), CatalogKind::Documents).await?;
+            Ok(Self::assemble(store, ids, CasConfig::default(), true))
+        })
     }
 
     fn assemble(store: Arc<dyn ObjectStore>, ids: Ids, config: CasConfig, read_only: bool) -> Self {

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType, TableStatus,
 };
 use format::{CatalogKind, CatalogMarker};
+use futures::future::BoxFuture;
 
 use super::DynamoCatalog;
 use super::item::Reader;
@@ -61,43 +62,51 @@ impl DynamoCatalog {
     ///
     /// # Errors
     /// [`OpenDynamoError`]
-    pub async fn verify(&self, store: &dyn ObjectStore, create_missing: bool) -> Result<(), OpenDynamoError> {
-        let marker = match marker::verify(store, CatalogKind::Dynamodb).await {
-            Ok(marker) => Some(marker),
-            Err(MarkerError::Missing) => None,
-            Err(error) => return Err(error.into()),
-        };
-        let claim = match self.read_claim().await? {
-            Claim::NoTable if create_missing && marker.is_none() => {
-                self.create_table().await?;
-                self.read_claim().await?
+    pub fn verify<'a>(
+        &'a self,
+        store: &'a dyn ObjectStore,
+        create_missing: bool,
+    ) -> BoxFuture<'a, Result<(), OpenDynamoError>> {
+        Box::pin(async move {
+            let marker = match marker::verify(store, CatalogKind::Dynamodb).await {
+                Ok(marker) => Some(marker),
+                Err(MarkerError::Missing) => None,
+                Err(error) => return Err(error.into()),
+            };
+            let claim = match self.read_claim().await? {
+                Claim::NoTable if create_missing && marker.is_none() => {
+                    self.create_table().await?;
+                    self.read_claim().await?
+                }
+                claim => claim,
+            };
+            match (marker, claim) {
+                (_, Claim::NoTable) => Err(self.no_table().into()),
+                (Some(marker), Claim::Of(id)) if marker.id == id => Ok(()),
+                (_, Claim::Of(_)) => Err(self.other_store()),
+                (Some(marker), Claim::Free) => self.claim_for(store, &marker).await,
+                (None, Claim::Free) => {
+                    let id = self.ids.uuid().to_string();
+                    let marker = marker::verify_or_create(store, &self.ids, CatalogKind::Dynamodb, &id).await?;
+                    self.claim_for(store, &marker).await
+                }
             }
-            claim => claim,
-        };
-        match (marker, claim) {
-            (_, Claim::NoTable) => Err(self.no_table().into()),
-            (Some(marker), Claim::Of(id)) if marker.id == id => Ok(()),
-            (_, Claim::Of(_)) => Err(self.other_store()),
-            (Some(marker), Claim::Free) => self.claim_for(store, &marker).await,
-            (None, Claim::Free) => {
-                let id = self.ids.uuid().to_string();
-                let marker = marker::verify_or_create(store, &self.ids, CatalogKind::Dynamodb, &id).await?;
-                self.claim_for(store, &marker).await
-            }
-        }
+        })
     }
 
     /// [`DynamoCatalog::verify`] beside a server: nothing is written.
     ///
     /// # Errors
     /// [`OpenDynamoError`]
-    pub async fn verify_read_only(&self, store: &dyn ObjectStore) -> Result<(), OpenDynamoError> {
-        let marker = marker::verify(store, CatalogKind::Dynamodb).await?;
-        match self.read_claim().await? {
-            Claim::NoTable => Err(self.no_table().into()),
-            Claim::Of(id) if id == marker.id => Ok(()),
-            Claim::Of(_) | Claim::Free => Err(self.other_store()),
-        }
+    pub fn verify_read_only<'a>(&'a self, store: &'a dyn ObjectStore) -> BoxFuture<'a, Result<(), OpenDynamoError>> {
+        Box::pin(async move {
+            let marker = marker::verify(store, CatalogKind::Dynamodb).await?;
+            match self.read_claim().await? {
+                Claim::NoTable => Err(self.no_table().into()),
+                Claim::Of(id) if id == marker.id => Ok(()),
+                Claim::Of(_) | Claim::Free => Err(self.other_store()),
+            }
+        })
     }
 
     /// Claims a free table, unless the store holds more than its marker: then its records are in another table.

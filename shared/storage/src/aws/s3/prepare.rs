@@ -2,6 +2,7 @@
 //! do.
 
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use futures::future::BoxFuture;
 
 use super::S3Store;
 use crate::aws::failure::{AwsError, Failure};
@@ -14,19 +15,21 @@ impl S3Store {
     ///
     /// # Errors
     /// What is wrong, for an operator.
-    pub async fn prepare(&self, create_missing: bool) -> Result<(), AwsError> {
-        match self.look().await {
-            Err(failure) if create_missing && failure.code.as_deref() == Some("NoSuchBucket") => {}
-            looked => return looked.map_err(|failure| failure.error),
-        }
-        match self.create_bucket().await {
-            Ok(()) => {
-                tracing::info!(bucket = %self.location.bucket, "created the bucket");
-                Ok(())
+    pub fn prepare<'a>(&'a self, create_missing: bool) -> BoxFuture<'a, Result<(), AwsError>> {
+        Box::pin(async move {
+            match self.look().await {
+                Err(failure) if create_missing && failure.code.as_deref() == Some("NoSuchBucket") => {}
+                looked => return looked.map_err(|failure| failure.error),
             }
-            // Another process may have created it just now.
-            Err(created) => self.look().await.map_err(|_| created.error),
-        }
+            match self.create_bucket().await {
+                Ok(()) => {
+                    tracing::info!(bucket = %self.location.bucket, "created the bucket");
+                    Ok(())
+                }
+                // Another process may have created it just now.
+                Err(created) => self.look().await.map_err(|_| created.error),
+            }
+        })
     }
 
     async fn look(&self) -> Result<(), Failure> {

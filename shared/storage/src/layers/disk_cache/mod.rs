@@ -35,6 +35,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use crate::error::StoreError;
@@ -96,22 +97,24 @@ pub struct DiskCache {
 
 impl DiskCache {
     /// Wraps a store. A directory that cannot be used is reported, and tried again with every object.
-    pub async fn open(inner: Arc<dyn ObjectStore>, config: DiskCacheConfig) -> Self {
-        let DiskCacheConfig {
-            directory,
-            limit_bytes,
-            keeps,
-        } = config;
-        let cache = Self {
-            inner,
-            keeps,
-            keeper: Arc::new(Keeper::new(Files::new(directory), limit_bytes)),
-            flights: Flights::default(),
-            reads: Arc::new(Semaphore::new(PARALLEL_READS)),
-            loads: Arc::new(Semaphore::new(PARALLEL_LOADS)),
-        };
-        cache.blocking(&cache.loads, Keeper::begin).await;
-        cache
+    pub fn open(inner: Arc<dyn ObjectStore>, config: DiskCacheConfig) -> BoxFuture<'static, Self> {
+        Box::pin(async move {
+            let DiskCacheConfig {
+                directory,
+                limit_bytes,
+                keeps,
+            } = config;
+            let cache = Self {
+                inner,
+                keeps,
+                keeper: Arc::new(Keeper::new(Files::new(directory), limit_bytes)),
+                flights: Flights::default(),
+                reads: Arc::new(Semaphore::new(PARALLEL_READS)),
+                loads: Arc::new(Semaphore::new(PARALLEL_LOADS)),
+            };
+            cache.blocking(&cache.loads, Keeper::begin).await;
+            cache
+        })
     }
 
     /// What the cache has been good for, and what it holds.
