@@ -82,7 +82,9 @@ impl Scene {
 
     async fn with(place: Box<dyn Place>, config: Config) -> Self {
         let stage = Stage::new(place);
-        let maker = stage.process(config).await;
+        let mut patience = config;
+        patience.fold.due_age = Duration::from_millis(20);
+        let maker = stage.process(patience).await;
         make(&maker).await;
         set_policy(&maker, statement("Allow", &json!("s3vectors:*"))).await;
         let tags = json!({"tags": {"cost": "12"}});
