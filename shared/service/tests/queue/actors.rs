@@ -107,7 +107,7 @@ pub async fn client(deployment: Arc<Deployment>, processes: Arc<[Process; 2]>, n
         differ("I1, I2: read after write", &rows, &seen.rows).unwrap();
         seen.requests += 2;
         seen.retried += u32::from(attempts > 1) + u32::from(again > 1);
-        sleep(Duration::from_millis(random.random_range(0..400))).await;
+        sleep(Duration::from_millis(random.random_range(0..4_000))).await;
     }
     seen
 }
