@@ -38,7 +38,11 @@ async fn every_operation_sends_what_it_needs_and_no_more() {
     }
     assert_eq!(found.len(), EXPECTED.len());
     let operations: BTreeSet<&str> = found.iter().map(|(what, ..)| *what).collect();
-    assert!(Operation::ALL.iter().all(|operation| operations.contains(operation.name())));
+    assert!(
+        Operation::ALL
+            .iter()
+            .all(|operation| operations.contains(operation.name()))
+    );
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ARCHITECTURE.md");
     let page = std::fs::read_to_string(page).unwrap();
     let shown = page

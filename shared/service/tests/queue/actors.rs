@@ -55,7 +55,10 @@ async fn ask(service: &Service, operation: Operation, body: &Value) -> Result<Va
 /// Makes bucket and index; a repeated request may find what its first attempt has done.
 pub async fn create(process: &Process) {
     let index = json!({"dataType": "float32", "dimension": DIMENSION, "distanceMetric": "euclidean"});
-    for (operation, body) in [(Operation::CreateVectorBucket, json!({})), (Operation::CreateIndex, index)] {
+    for (operation, body) in [
+        (Operation::CreateVectorBucket, json!({})),
+        (Operation::CreateIndex, index),
+    ] {
         let mut attempts = 0;
         let create = async || {
             attempts += 1;
@@ -94,7 +97,10 @@ pub async fn client(deployment: Arc<Deployment>, processes: Arc<[Process; 2]>, n
             (Operation::DeleteVectors, json!({"keys": chosen}))
         } else {
             seen.rows.extend(chosen.iter().map(|key| (key.clone(), version)));
-            (Operation::PutVectors, put_body(chosen.iter().map(|key| (key.as_str(), version))))
+            (
+                Operation::PutVectors,
+                put_body(chosen.iter().map(|key| (key.as_str(), version))),
+            )
         };
         let write = async || ask(&processes[at].service, operation, &body).await;
         let (_, attempts) = persist(operation.name(), write).await;

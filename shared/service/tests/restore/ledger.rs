@@ -63,7 +63,9 @@ impl Ledger {
                 write.apply(&mut with);
             }
             if own != without && own != with {
-                return Err(format!("I1: writer {writer} finds {own:?}, not {without:?} nor {with:?}"));
+                return Err(format!(
+                    "I1: writer {writer} finds {own:?}, not {without:?} nor {with:?}"
+                ));
             }
         }
         Ok(())
@@ -84,7 +86,10 @@ pub type Shared = Arc<Mutex<Ledger>>;
 
 /// Until somebody has made the index.
 pub async fn wait_for_index(arena: &Arena) {
-    while api::call(&arena.services[0], Operation::GetIndex, INDEX, json!({})).await.is_err() {
+    while api::call(&arena.services[0], Operation::GetIndex, INDEX, json!({}))
+        .await
+        .is_err()
+    {
         sleep(Duration::from_millis(1)).await;
     }
 }
@@ -128,7 +133,9 @@ async fn send(service: &Service, write: &Write) {
         match api::call(service, operation, INDEX, body.clone()).await {
             Ok(_) => return,
             Err(
-                ApiError::ServiceUnavailable { .. } | ApiError::TooManyRequests { .. } | ApiError::RequestTimeout { .. },
+                ApiError::ServiceUnavailable { .. }
+                | ApiError::TooManyRequests { .. }
+                | ApiError::RequestTimeout { .. },
             ) => sleep(Duration::from_millis(1)).await,
             Err(error) => panic!("{error}"),
         }

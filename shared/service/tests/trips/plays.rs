@@ -120,7 +120,9 @@ impl Scene {
                 again(Operation::DeleteVectorBucket, body_of(operation)).await.unwrap();
             }
             Operation::CreateIndex => {
-                again(Operation::DeleteIndex, json!({"indexName": "new"})).await.unwrap();
+                again(Operation::DeleteIndex, json!({"indexName": "new"}))
+                    .await
+                    .unwrap();
             }
             Operation::DeleteIndex => {
                 let index = json!({"dataType": "float32", "dimension": 2, "distanceMetric": "euclidean"});
@@ -132,7 +134,9 @@ impl Scene {
             }
             Operation::TagResource => again(Operation::UntagResource, json!({})).await.unwrap(),
             Operation::UntagResource => {
-                again(Operation::TagResource, body_of(Operation::TagResource)).await.unwrap();
+                again(Operation::TagResource, body_of(Operation::TagResource))
+                    .await
+                    .unwrap();
             }
             Operation::PutVectors | Operation::DeleteVectors => self.fold().await,
             _ => {}
@@ -143,7 +147,9 @@ impl Scene {
     async fn prepare(&self, operation: Operation) {
         match operation {
             Operation::DeleteVectorBucket => {
-                call(&self.maker, &owner(), Operation::DeleteIndex, json!({})).await.unwrap();
+                call(&self.maker, &owner(), Operation::DeleteIndex, json!({}))
+                    .await
+                    .unwrap();
             }
             Operation::UntagResource => self.restore(operation).await,
             _ => {}
@@ -203,13 +209,21 @@ pub async fn queries(place: impl Fn() -> Box<dyn Place>) -> Vec<Measured> {
         scene.put(&format!("newer-{row}"), 1).await;
     }
     let asked = scene.stage.process(Config::default()).await;
-    measured.push(scene.ask(&asked, &owner(), query, "cold, four writes in the tail").await);
+    measured.push(
+        scene
+            .ask(&asked, &owner(), query, "cold, four writes in the tail")
+            .await,
+    );
     // A shard with an index: the same, with few rows.
     let scene = Scene::with(place(), few_rows()).await;
     scene.put("more", ROWS).await;
     scene.fold().await;
     let asked = scene.stage.process(few_rows()).await;
-    measured.push(scene.ask(&asked, &owner(), query, "cold, a shard with FAISS index").await);
+    measured.push(
+        scene
+            .ask(&asked, &owner(), query, "cold, a shard with FAISS index")
+            .await,
+    );
     measured
 }
 
@@ -252,11 +266,21 @@ pub async fn indexing(place: impl Fn() -> Box<dyn Place>) -> Vec<Measured> {
         work::compactions(compacting.context(), &path(), "compact:measured").await;
         work::release(compacting.context(), &path(), "compact:measured").await;
     };
-    measured.push(scene.measure("Compaction", "cold: a shard gets an index, then two become one", compaction).await);
+    measured.push(
+        scene
+            .measure(
+                "Compaction",
+                "cold: a shard gets an index, then two become one",
+                compaction,
+            )
+            .await,
+    );
     let collecting = scene.stage.process(few_rows()).await;
     let record = context.ports.catalog.read_record(&path()).await.unwrap().unwrap();
     let collection = async {
-        collect::collect_once(collecting.context(), &path(), record.uuid).await.unwrap();
+        collect::collect_once(collecting.context(), &path(), record.uuid)
+            .await
+            .unwrap();
     };
     measured.push(scene.measure("Collection", "one index, nothing old", collection).await);
     measured

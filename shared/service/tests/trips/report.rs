@@ -16,7 +16,11 @@ pub fn table(measured: &[Measured]) -> String {
         let one = &alike[0];
         let waves = one.waves().replace("; ", " → ");
         let milliseconds = one.took.as_millis();
-        lines.push(format!("| {} | {} | {waves} | {milliseconds} |", one.what, states.join(", ")));
+        lines.push(format!(
+            "| {} | {} | {waves} | {milliseconds} |",
+            one.what,
+            states.join(", ")
+        ));
     }
     lines.join("\n")
 }

@@ -170,7 +170,10 @@ fn s3_request(text: &str) -> Option<(RequestKind, usize)> {
         ("PUT", _) => RequestKind::PutObject,
         ("POST", target) if target.contains("delete") => RequestKind::DeleteObjects,
         (method, target) => {
-            assert!(target.matches('/').count() < 3, "an unexpected request: {method} {target}");
+            assert!(
+                target.matches('/').count() < 3,
+                "an unexpected request: {method} {target}"
+            );
             RequestKind::GetObject
         }
     };

@@ -188,7 +188,10 @@ mod tests {
         assert!(queue.receive(100).len() < 20);
         tokio::time::sleep(Duration::from_secs(36)).await;
         let received = queue.receive(100);
-        let order: Vec<&str> = received.iter().map(|message| message.ring.path.index.as_str()).collect();
+        let order: Vec<&str> = received
+            .iter()
+            .map(|message| message.ring.path.index.as_str())
+            .collect();
         assert_eq!(order.len(), 20);
         assert_ne!(order, names);
         assert!(queue.receive(100).is_empty(), "hidden");
@@ -199,7 +202,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn rings_fail_vanish_and_double() {
-        for (queue, arrived) in [(queue(1000, 0, 0), 30..70), (queue(0, 1000, 0), 0..1), (queue(0, 0, 1000), 200..201)] {
+        for (queue, arrived) in [
+            (queue(1000, 0, 0), 30..70),
+            (queue(0, 1000, 0), 0..1),
+            (queue(0, 0, 1000), 200..201),
+        ] {
             for _ in 0..100 {
                 let rung = queue.ring(&ring("all")).await;
                 assert_eq!(rung.is_err(), queue.faults.failed > 0);
