@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 PYTHON := .venvs/main/bin/python
 
-.PHONY: run build test test-rust test-python ffi-check lint bench recall-large cold-start words clean
+.PHONY: run build test test-rust test-python ffi-check lint bench recall-large cold-start round-trips costs words clean
 
 run: build ## build and serve on http://127.0.0.1:8080 over ./data
 	./target/release/genai-vectors api $(ARGS)
@@ -59,6 +59,15 @@ cold-start: build ## start to the first answer of a settled index, and the bytes
 	infra/install.sh python
 	tests/venvs.sh main
 	$(PYTHON) tests/load/cold_start.py $(ARGS)
+
+# With --workspace the example shares its dependencies with the binary's build.
+round-trips: ## what each operation sends and how long that takes, counted; into ARCHITECTURE.md
+	cargo build --release --locked --workspace --example round_trips
+	./target/release/examples/round_trips | python3 tests/load/block.py ARCHITECTURE.md round-trips
+
+costs: ## what a million writes and queries cost on AWS, from the counts of round-trips; into README.md
+	cargo build --release --locked --workspace --example round_trips
+	./target/release/examples/round_trips --json | python3 tests/load/costs.py | python3 tests/load/block.py README.md costs
 
 words: build ## against the running server: 350k words, the nearest to "ocean"
 	infra/install.sh python

@@ -15,7 +15,7 @@
 //! | [`local`] | objects in a directory, the doorbell inside one process |
 //! | [`memory`] | objects in memory, for tests |
 //! | [`absent`] | ports that a process was not given |
-//! | [`layers`] | wrappers: a bounded disk cache, metering, fault injection, a fixed delay |
+//! | [`layers`] | wrappers: a bounded disk cache, metering, a log of requests, fault injection, a fixed delay |
 //! | `conformance` | the suite that every adapter must pass (feature `conformance`) |
 
 pub mod absent;

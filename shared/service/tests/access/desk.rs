@@ -149,7 +149,7 @@ pub async fn call(
         resource_arn,
         tag_keys,
         caller: caller.clone(),
-        deadline_ms: NOW + 30_000,
+        deadline_ms: service.context().now_ms() + 30_000,
     };
     let answer = service.call(operation, &input).await?;
     Ok(serde_json::from_slice(&answer).unwrap())

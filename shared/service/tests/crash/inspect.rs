@@ -269,6 +269,16 @@ impl Found {
         if !strangers.is_empty() {
             return Err(format!("I7: objects of deleted lives stay: {strangers:?}"));
         }
+        self.check_index_tidy()
+    }
+
+    /// The lives of which objects are stored.
+    pub fn lives(&self) -> BTreeSet<IndexUuid> {
+        self.stored.iter().map(|(owner, _)| *owner).collect()
+    }
+
+    /// Like [`Found::check_tidy`], of the index alone.
+    pub fn check_index_tidy(&self) -> Result<(), String> {
         let Some(found) = &self.index else {
             return Ok(());
         };
@@ -284,6 +294,7 @@ impl Found {
         let garbage: Vec<_> = self
             .stored
             .iter()
+            .filter(|(owner, _)| *owner == record.uuid)
             .map(|(_, name)| name)
             .filter(|name| is_garbage(name))
             .collect();

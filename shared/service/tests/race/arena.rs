@@ -66,6 +66,11 @@ impl Arena {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// Everybody may stop.
+    pub fn end(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
     /// The random numbers of one actor.
     pub fn random(&self, actor: u64) -> ChaCha8Rng {
         ChaCha8Rng::seed_from_u64(self.seed * 1_000 + actor)
@@ -107,7 +112,7 @@ pub async fn race(
         .map(|number| tokio::spawn(actors::writer(all(), number)))
         .collect();
     let ended = futures::future::join_all(writers).await;
-    arena.stop.store(true, Ordering::Relaxed);
+    arena.end();
     let mut counts = Vec::new();
     for (what, task) in background {
         counts.push((what, task.await.map_err(|error| seen(what, error))?));

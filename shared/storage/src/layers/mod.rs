@@ -4,3 +4,4 @@ pub mod delay;
 pub mod disk_cache;
 pub mod faults;
 pub mod metering;
+pub mod requests;
