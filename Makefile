@@ -40,18 +40,22 @@ lint: ## formatting and lints; warnings are errors
 	$(PYTHON) -m ruff format --check tests
 
 bench: build ## one table: ingest, queries, recall, memory, start, with ratios to peers of the same run
+	infra/install.sh python
 	tests/venvs.sh main peers
 	$(PYTHON) tests/load/bench.py $(ARGS)
 
 recall-large: build ## recall, latency, disk and memory at full size, phase by phase; fails when a target is missed
+	infra/install.sh python
 	tests/venvs.sh main
 	$(PYTHON) tests/recall/large.py $(ARGS)
 
 cold-start: build ## start to the first answer of a settled index, and the bytes read for it
+	infra/install.sh python
 	tests/venvs.sh main
 	$(PYTHON) tests/load/cold_start.py $(ARGS)
 
 words: build ## against the running server: 350k words, the nearest to "ocean"
+	infra/install.sh python
 	tests/venvs.sh main
 	$(PYTHON) tests/recall/words.py make
 	$(PYTHON) tests/recall/words.py run

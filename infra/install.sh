@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing, and only that. `install.sh build`: what the build needs; `install.sh test`: what the
-# tests need beside it; `install.sh ffi-check`: valgrind. Python and JavaScript packages are installed by
-# tests/venvs.sh, pinned.
+# Installs what is missing, and only that. `install.sh build`: what the build needs; `install.sh python`: also what the
+# programs under tests/ need that load and measure (npm fetches their words); `install.sh test`: also what the tests
+# need; `install.sh ffi-check`: valgrind. Python and JavaScript packages are installed by tests/venvs.sh, pinned.
 set -euo pipefail
 
 need="${1:-build}"
@@ -35,13 +35,15 @@ if ! has_cargo; then # fetched below
   want curl curl
   [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
 fi
-if [ "$need" = test ]; then
+if [ "$need" = python ] || [ "$need" = test ]; then
   want python3 python3
-  want node nodejs
+  python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || packages+=(python3-venv)
   want npm npm
+fi
+if [ "$need" = test ]; then
+  want node nodejs
   want curl curl
   want jq jq
-  python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || packages+=(python3-venv)
 fi
 
 if [ "${#packages[@]}" -gt 0 ]; then

@@ -79,6 +79,7 @@ def test_delete_by_filter_spares_what_was_rewritten_meanwhile(bucket):
                 return ok(index.call("DeleteVectors", filter={"state": "old"}))
             for start in range(0, count, 20):
                 index.put(*(vector(f"k{n}", [3, 4], {"state": "new"}) for n in range(start, start + 20)))
+            return None
 
         at_once(work, 2)
         left = [row["metadata"]["state"] for row in index.list(returnMetadata=True)]

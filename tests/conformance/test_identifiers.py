@@ -91,6 +91,17 @@ def test_missing_bucket(api, operation):
     missing(api.call(operation, vectorBucketName=unique_name("absent"), **BUCKET_OPERATIONS[operation]), NO_BUCKET)
 
 
+@pytest.mark.parametrize("operation", BUCKET_OPERATIONS)
+def test_bucket_arn_with_a_dot_is_not_found(api, operation):
+    """The ARN's pattern admits dots in a bucket's name, and the names that buckets may have do not."""
+    missing(api.call(operation, vectorBucketArn=bucket_arn("a.b"), **BUCKET_OPERATIONS[operation]), NO_BUCKET)
+
+
+@pytest.mark.parametrize("operation", INDEX_OPERATIONS)
+def test_index_arn_with_a_dotted_bucket_is_not_found(api, operation):
+    missing(api.call(operation, indexArn=index_arn("a.b", "abc"), **INDEX_OPERATIONS[operation]), NO_INDEX)
+
+
 @pytest.mark.parametrize(
     "arn",
     [
@@ -101,6 +112,8 @@ def test_missing_bucket(api, operation):
         "arn:aws:s3vectors:us-east-1:123456789012:bucket/UPPER",
         "arn:aws:s3vectors:us-east-1:123456789012:bucket/abc/",
         "arn:gcp:s3vectors:us-east-1:123456789012:bucket/abc",
+        bucket_arn("a.b") + "/index/abc",
+        bucket_arn("ab."),
     ],
 )
 def test_malformed_bucket_arn(api, arn):
@@ -111,6 +124,7 @@ def test_malformed_bucket_arn(api, arn):
     "arn",
     [
         bucket_arn("abc"),
+        bucket_arn("a.b"),
         bucket_arn("abc") + "/index/",
         bucket_arn("abc") + "/index/x",
         bucket_arn("abc") + "/index/UPPER",

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from expect import invalid, ok
+from expect import NO_INDEX, invalid, length_rule, missing, ok, refused
 from places import Bucket, unique_name, vector
 
 KMS = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -98,7 +98,70 @@ def test_text_search_configuration_is_refused_at_creation(api, bucket):
 @pytest.mark.parametrize("change", ["add", "delete"])
 def test_update_metadata_configuration_is_refused(api, bucket, by, change):
     params = {change: {"textSearchConfigurations": [{"metadataKey": "body"}]}}
-    invalid(api.call("UpdateMetadataConfiguration", getattr(bucket.index(), by), **params), TEXT)
+    invalid(api.call("UpdateMetadataConfiguration", getattr(bucket.index(), by), **params), TEXT, path=change)
+
+
+@pytest.mark.parametrize("change", [{}, {"add": {}, "delete": {}}], ids=["neither", "both"])
+def test_update_metadata_configuration_wants_one_change(index, change):
+    """Judged with the identifiers: before existence."""
+    message = "Must specify either add or delete but not both"
+    invalid(index.call("UpdateMetadataConfiguration", **change), message)
+    absent = index.by_name | {"indexName": "absent"}
+    invalid(index.bucket.api.call("UpdateMetadataConfiguration", absent, **change), message)
+
+
+def test_update_metadata_configuration_of_no_index(api, shared_bucket):
+    ids = shared_bucket.by_name | {"indexName": "absent"}
+    missing(api.call("UpdateMetadataConfiguration", ids, add={}), NO_INDEX)
+
+
+KEY = {"metadataKey": "body"}
+WRONG_CONFIGURATIONS = {
+    "key too long": ([{"metadataKey": "k" * 64}], length_rule(1, 63), "/0/metadataKey"),
+    "key empty": ([{"metadataKey": ""}], length_rule(1, 63), "/0/metadataKey"),
+    "no key": ([KEY, {"language": "en"}], "Member must not be null", "/1/metadataKey"),
+    "unknown language": ([KEY | {"language": "tlh"}], "Member must satisfy enum value set: [en, fr", "/0/language"),
+    "unknown status": ([KEY | {"status": "GONE"}], "Member must satisfy enum value set: [ACTIVE", "/0/status"),
+    "eleven": ([KEY] * 11, length_rule(0, 10), ""),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_CONFIGURATIONS)
+def test_wrong_text_search_configuration(api, bucket, case):
+    """The model's constraints come first, at creation and later."""
+    configurations, rule, where = WRONG_CONFIGURATIONS[case]
+    config = {"textSearchConfigurations": configurations}
+    pattern = re.compile(re.escape(rule))
+    later = bucket.index().call("UpdateMetadataConfiguration", add=config)
+    invalid(later, pattern, path="/add/textSearchConfigurations" + where)
+    create = {"indexName": "never", "metadataConfiguration": config} | CREATE
+    answer = api.call("CreateIndex", bucket.by_name, **create)
+    invalid(answer, pattern, path="/metadataConfiguration/textSearchConfigurations" + where)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"add": 5}, "/add"),
+        ({"add": [], "delete": {}}, "/add"),
+        ({"delete": "all"}, "/delete"),
+        ({"add": {"textSearchConfigurations": "body"}}, "/add/textSearchConfigurations"),
+        ({"add": {"textSearchConfigurations": ["body"]}}, "/add/textSearchConfigurations/0"),
+        (
+            {"delete": {"textSearchConfigurations": [{"metadataKey": 1}]}},
+            "/delete/textSearchConfigurations/0/metadataKey",
+        ),
+    ],
+    ids=str,
+)
+def test_wrong_types_of_a_metadata_configuration(index, change, where):
+    pattern = re.compile(f"^Value at '{where}' must be ")
+    refused(index.call("UpdateMetadataConfiguration", **change), "SerializationException", pattern)
+
+
+def test_removal_of_no_text_search_configuration(index):
+    answer = index.call("UpdateMetadataConfiguration", delete={"textSearchConfigurations": []})
+    invalid(answer, re.compile(re.escape(length_rule(1, 10))), path="/delete/textSearchConfigurations")
 
 
 TEXT_QUERIES = {

@@ -48,13 +48,16 @@ def test_tags_go_with_their_resource(api, bucket):
 
 
 @pytest.mark.parametrize("operation", ["TagResource", "UntagResource", "ListTagsForResource"])
-@pytest.mark.parametrize("what", ["bucket", "index", "index of a bucket that exists", "foreign account"])
+@pytest.mark.parametrize(
+    "what", ["bucket", "index", "index of a bucket that exists", "foreign account", "dotted bucket"]
+)
 def test_unknown_resource(api, shared_bucket, operation, what):
     arns = {
         "bucket": bucket_arn(unique_name("absent")),
         "index": index_arn(unique_name("absent"), "abc"),
         "index of a bucket that exists": index_arn(shared_bucket.name, "absent"),
         "foreign account": bucket_arn(shared_bucket.name, "999999999999"),
+        "dotted bucket": bucket_arn("a.b"),
     }
     more = {"TagResource": {"tags": {"a": "b"}}, "UntagResource": {"tagKeys": ["a"]}}.get(operation, {})
     missing(api.call(operation, resourceArn=arns[what], **more), "The specified resource could not be found")

@@ -324,20 +324,46 @@ def test_export_opens_in_duckdb(api, tmp_path):
     assert count == [(100,)]
 
 
-def test_export_of_an_empty_index(api, tmp_path):
+def test_round_trip_of_an_empty_index(api, tmp_path):
+    """The file says how the index is made although it has no rows."""
     bucket = Bucket(api)
-    bucket.index("words")
-    tool(
-        "export",
-        "--bucket",
-        bucket.name,
-        "--index",
-        "words",
-        "--output",
-        tmp_path / "out.parquet",
-        endpoint=api.endpoint,
-    )
+    bucket.index("words", metric="cosine", metadataConfiguration={"nonFilterableMetadataKeys": ["text"]})
+    place = ["--bucket", bucket.name, "--index"]
+    tool("export", *place, "words", "--output", tmp_path / "out.parquet", endpoint=api.endpoint)
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 0
+    tool("import", tmp_path / "out.parquet", *place, "copied", "--create", endpoint=api.endpoint)
+    made = [ok(api.call("GetIndex", bucket.by_name, indexName=name))["index"] for name in ("words", "copied")]
+    for member in ("dimension", "distanceMetric", "metadataConfiguration", "unindexedCount", "vectorCount"):
+        assert made[0][member] == made[1][member]
+
+
+def test_empty_array(api, tmp_path):
+    """Its shape says the dimension."""
+    np.save(tmp_path / "rows.npy", np.zeros((0, DIMENSION), np.float32))
+    target = place()
+    tool("import", tmp_path / "rows.npy", *target, "--create", "--metric", "cosine", endpoint=api.endpoint)
+    found = ok(api.call("GetIndex", vectorBucketName=target[1], indexName="words"))["index"]
+    assert found["dimension"] == DIMENSION
+
+
+def test_array_of_another_type(api, tmp_path):
+    np.save(tmp_path / "rows.npy", np.zeros((3, DIMENSION), np.int64))
+    flags = ["--create", "--metric", "cosine"]
+    result = tool("import", tmp_path / "rows.npy", *place(), *flags, endpoint=api.endpoint, check=False)
+    assert result.returncode != 0
+    assert result.stderr.rstrip().endswith(
+        "the array's dtype is '<i8'; vectors are f2, f4 or f8: save array.astype('float32')"
+    )
+
+
+def test_two_columns_of_one_name(api, tmp_path):
+    keys, vectors = random_rows(3)
+    file = write_parquet(tmp_path / "rows.parquet", keys, vectors, year=[1, 2, 3], copy=[4, 5, 6])
+    table = pq.read_table(file)
+    pq.write_table(table.rename_columns(["key", "vector", "year", "year"]), file)
+    flags = ["--create", "--metric", "cosine"]
+    result = tool("import", file, *place(), *flags, endpoint=api.endpoint, check=False)
+    assert result.returncode != 0 and 'two columns have the name "year"' in result.stderr
 
 
 def test_export_of_a_missing_index(api, tmp_path):

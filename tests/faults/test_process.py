@@ -127,7 +127,19 @@ def test_open_to_the_network_without_keys_is_refused(tmp_path):
     server = Server(tmp_path / "data", host="0.0.0.0")
     with pytest.raises(ServerDidNotStart) as refused:
         server.start(timeout=20)
-    assert "exit status" in str(refused.value) and "key" in str(refused.value).lower()
+    said = str(refused.value)
+    assert "exit status" in said and "--auth keys (the default on 0.0.0.0, which other machines may reach)" in said
+    assert "--keys-file" in said and "--auth none" in said
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_keys_that_are_asked_for_and_missing(tmp_path, host):
+    """What was asked for is no default, and no reason to let anybody in."""
+    with pytest.raises(ServerDidNotStart) as refused:
+        Server(tmp_path / "data", "--auth", "keys", host=host).start(timeout=20)
+    said = str(refused.value)
+    assert "--auth keys needs keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give --keys-file FILE" in said
+    assert "default" not in said and "other machines" not in said and "none" not in said
 
 
 def launch(tmp_path, *flags, **environment):
@@ -176,20 +188,58 @@ def test_an_object_store_that_is_not_used_is_said_so(tmp_path):
         ["--collect-interval-s", "0"],
         ["--collect-interval-s", "99999999999"],
         ["--collect-floor-age-s", "99999999999"],
-        ["--collect-list-age-s", "-1"],
+        ["--collect-list-age-s=-1"],
         ["--fold-age-ms", "0"],
         ["--region", "us east"],
         ["--region", ""],
         ["--log-level", "inof"],
+        ["--log-level", ""],
+        ["--log-level", "inof,hyper=warn"],
+        ["--log-level", "genai_vectors=inof"],
         ["--target-recall", "0"],
         ["--nprobe", "0"],
+        ["--threads", "0"],
+        ["--threads", "1025"],
+        ["--threads", "100000"],
+        ["--request-memory-mib", "63"],
+        ["--request-memory-mib", "4294967295"],
+        ["--cache-mib", "0"],
+        ["--cache-mib", "18446744073709551615"],
+        ["--object-delay-ms", "60001"],
+        ["--fold-kib", "0"],
+        ["--fold-kib", "131073"],
+        ["--fold-entries", "0"],
+        ["--fold-entries", "513"],
+        ["--flat-threshold", "0"],
+        ["--flat-threshold", "18446744073709551615"],
+        ["--nlist", "16385"],
+        ["--nprobe", "16385"],
+        ["--m", "4097"],
+        ["--batch-size", "4294967295"],
+        ["--index-memory-mib", "15"],
+        ["--index-memory-mib", "18446744073709551615"],
+        ["--settle-ms", "18446744073709551615"],
+        ["--rerank-depth", "10001"],
+        ["--recall-sample", "1.5"],
     ],
     ids=" ".join,
 )
 def test_wrong_flags_are_refused(tmp_path, flags):
     command = [binary(), "api", "--storage", str(tmp_path / "data"), "--port", "0", *flags]
     result = subprocess.run(command, capture_output=True, text=True, timeout=20, env=clean_environment(), check=False)
-    assert result.returncode not in (0, 101) and result.stderr.strip()
+    assert result.returncode not in (0, 101) and flags[0].partition("=")[0] in result.stderr
+
+
+def test_the_largest_numbers_are_served(start, caller):
+    """What the flags admit, the server bears."""
+    server = start(
+        *("--threads", "1024", "--request-memory-mib", str(1 << 20), "--fold-kib", "131072", "--fold-entries", "512"),
+        *("--flat-threshold", "1000000000000", "--nprobe", "16384", "--rerank-depth", "10000"),
+        *("--batch-size", str(1 << 20), "--index-memory-mib", str(1 << 24), "--settle-ms", str(24 * 3600 * 1000)),
+    )
+    index = Bucket(caller(server)).index()
+    index.put(vector("a", [1, 2]))
+    assert [hit["key"] for hit in index.query([1, 2])] == ["a"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"keys": []}', '{"keys": [{"accessKeyId": "a"}]}'], ids=str)

@@ -217,7 +217,7 @@ def test_the_indexer_goes_on_at_once(damaged):
     damaged.write("b")
     damaged.damage(0)
     damaged.restart("on", "--fold-age-ms", "10")
-    wait_until(lambda: damaged.server.output().count("indexing failed") >= 3, "three failed folds")
+    wait_until(lambda: damaged.server.output().count("a fold failed") >= 3, "three failed folds")
     damaged.server.terminate()
     assert damaged.quarantine("--yes").returncode == 0
     damaged.server.start()

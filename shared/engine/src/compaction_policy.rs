@@ -6,9 +6,10 @@
 //! rewritten alone: it costs at most three live rows for each dead one that made it due.
 //!
 //! Flat shards are scanned whole by every query, so they are merged into a shard with an index when their live rows
-//! together reach [`PolicyConfig::flat_threshold`]; while the index is being loaded, a few times as many. Once nothing has been written for a while (*settled*), shards
-//! are merged further, as long as no row is rewritten for the sake of less than a quarter of its shard's rows: fewer
-//! shards answer faster.
+//! together reach [`PolicyConfig::flat_threshold`] and nothing has been written for a while (*settled*). While the index
+//! is being loaded, only many times as many are: training, encoding and measuring cost less in few large pieces, and a
+//! scan of [`BUSY_BYTES`] takes some milliseconds. A settled index is also merged further, as long as no row is
+//! rewritten for the sake of less than a quarter of its shard's rows: fewer shards answer faster.
 //!
 //! Folds absorb what is small beside them, so that a trickle of tiny folds does not leave a trail of tiny shards:
 //! bounded by the fold's own bytes, and never more than a small constant beyond. Flat shards are either small enough to
@@ -26,6 +27,8 @@ pub const LOWEST_TIER_ROWS: u64 = 256;
 
 /// Flat shards of this many bytes get an index at once: scanning them takes milliseconds.
 pub const BUSY_BYTES: u64 = 128 << 20;
+/// So many flat shards get one at once too: each costs a query something, and a cold process several reads.
+const BUSY_SHARDS: usize = 16;
 /// Flat shards of fewer live rows than this share of [`PolicyConfig::flat_threshold`] are absorbed by folds, larger
 /// ones get an index.
 const ABSORBED_SHARE: u64 = 8;
@@ -67,9 +70,9 @@ impl ShardStat {
 /// The policy's numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PolicyConfig {
-    /// Flat shards are merged when they have this many live rows together and the index has settled ...
+    /// Flat shards get an index when they have this many live rows together and the index has settled ...
     pub flat_threshold: u64,
-    /// ... or this many times as many, or [`BUSY_BYTES`]: a load in progress is not indexed in small pieces.
+    /// ... or this many times as many, or many bytes, or are many: a load in progress is not indexed in small pieces.
     pub busy_factor: u64,
     /// A tier with this many shards is merged (at least 2).
     pub fan_in: usize,
@@ -91,7 +94,7 @@ impl Default for PolicyConfig {
     fn default() -> Self {
         Self {
             flat_threshold: 20_000,
-            busy_factor: 4,
+            busy_factor: 16,
             fan_in: 4,
             max_inputs: 10,
             dead_fraction: 0.25,
@@ -113,10 +116,13 @@ pub struct Compaction {
 /// The next compaction, if one is due. Plan again after it: one merge may make another due. `settled`: nothing has
 /// been written for a while.
 pub fn plan(shards: &[ShardStat], config: &PolicyConfig, settled: bool) -> Option<Compaction> {
-    let inputs = flat_shards(shards, config, settled)
+    // What a settled index would be merged to in the end is made in one go.
+    let inputs = settled
+        .then(|| small_beside(shards, config))
+        .flatten()
+        .or_else(|| flat_shards(shards, config, settled))
         .or_else(|| full_tier(shards, config))
-        .or_else(|| too_dead(shards, config))
-        .or_else(|| settled.then(|| small_beside(shards, config)).flatten());
+        .or_else(|| too_dead(shards, config));
     inputs.map(|inputs| Compaction { inputs })
 }
 
@@ -129,17 +135,19 @@ fn flat_shards(shards: &[ShardStat], config: &PolicyConfig, settled: bool) -> Op
         flat.iter().copied(),
         config.max_output_rows,
         config.max_output_bytes,
-        config.max_inputs,
+        BUSY_SHARDS,
     );
     let is_chosen = |shard: &&&ShardStat| chosen.contains(&shard.id);
     let live: u64 = flat.iter().filter(is_chosen).map(|shard| shard.live()).sum();
     let bytes: u64 = flat.iter().filter(is_chosen).map(|shard| shard.live_bytes()).sum();
     let is_worth_it = live >= config.flat_threshold;
-    let is_pressing = live >= config.flat_threshold.saturating_mul(config.busy_factor) || bytes >= BUSY_BYTES;
+    let is_pressing = live >= config.flat_threshold.saturating_mul(config.busy_factor)
+        || bytes >= BUSY_BYTES
+        || chosen.len() >= BUSY_SHARDS;
     (!chosen.is_empty() && is_worth_it && (settled || is_pressing)).then_some(chosen)
 }
 
-/// The lowest tier that is full, its smallest shards first.
+/// The lowest tier that is full, its smallest shards first. Not flat ones that would get an index: see [`flat_shards`].
 fn full_tier(shards: &[ShardStat], config: &PolicyConfig) -> Option<Vec<ShardId>> {
     let by_size = by_size(shards);
     by_size
@@ -151,7 +159,10 @@ fn full_tier(shards: &[ShardStat], config: &PolicyConfig) -> Option<Vec<ShardId>
                 config.max_output_bytes,
                 config.max_inputs,
             );
-            (tier.len() >= config.fan_in.max(2) && fitting.len() > 1).then_some(fitting)
+            let inputs = tier.iter().filter(|shard| fitting.contains(&shard.id));
+            let live: u64 = inputs.clone().map(|shard| shard.live()).sum();
+            let waits = live >= config.flat_threshold && inputs.clone().all(|shard| shard.is_flat);
+            (tier.len() >= config.fan_in.max(2) && fitting.len() > 1 && !waits).then_some(fitting)
         })
 }
 

@@ -19,11 +19,22 @@ pub struct Region {
     pub account: String,
 }
 
-/// A text that is not the ARN of a vector bucket or an index.
+/// A text that is the ARN of no vector bucket and no index.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not the ARN of a vector bucket or an index: {reason}")]
-pub struct ArnError {
-    reason: &'static str,
+pub enum ArnError {
+    /// It has not the form of one.
+    #[error("not the ARN of a vector bucket or an index: {reason}")]
+    Malformed {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// It has the form of one, since the service model's pattern admits dots in a bucket's name; but no bucket has such
+    /// a name.
+    #[error("no vector bucket has a name with dots")]
+    DottedBucket {
+        /// Whether it is the ARN of an index.
+        of_index: bool,
+    },
 }
 
 /// A vector bucket or an index, of any account.
@@ -66,7 +77,7 @@ impl ResourceArn {
     /// # Errors
     /// When the text is not the ARN of a bucket or an index, or a name in it is not a legal name.
     pub fn parse(text: &str) -> Result<Self, ArnError> {
-        let refused = |reason| ArnError { reason };
+        let refused = |reason| ArnError::Malformed { reason };
         let mut parts = text.splitn(6, ':');
         let mut next = || parts.next().ok_or(refused("fewer than six parts"));
         let (arn, partition, service, region, account, resource) =
@@ -92,12 +103,22 @@ impl ResourceArn {
             Some((bucket, index)) => (bucket, Some(index)),
             None => (names, None),
         };
+        let index = index
+            .map(IndexName::parse)
+            .transpose()
+            .map_err(|_| refused("index name is malformed"))?;
+        let bucket = BucketName::parse(bucket).map_err(|_| {
+            // An index's name may have dots: what passes for one has the pattern's form.
+            match IndexName::parse(bucket) {
+                Ok(_) => ArnError::DottedBucket {
+                    of_index: index.is_some(),
+                },
+                Err(_) => refused("bucket name is malformed"),
+            }
+        })?;
         Ok(Self {
-            bucket: BucketName::parse(bucket).map_err(|_| refused("bucket name is malformed"))?,
-            index: index
-                .map(IndexName::parse)
-                .transpose()
-                .map_err(|_| refused("index name is malformed"))?,
+            bucket,
+            index,
             partition: partition.to_owned(),
             region: region.to_owned(),
             account: account.to_owned(),
@@ -176,8 +197,18 @@ mod tests {
     #[case::short_index("arn:aws:s3vectors:us-east-1:123456789012:bucket/books/index/a")]
     #[case::trailing("arn:aws:s3vectors:us-east-1:123456789012:bucket/books/index/all/more")]
     #[case::slash("arn:aws:s3vectors:us-east-1:123456789012:bucket/books/")]
+    #[case::dotted_bucket_of_bad_index("arn:aws:s3vectors:us-east-1:123456789012:bucket/a.b/index/a")]
+    #[case::bucket_ends_in_a_dot("arn:aws:s3vectors:us-east-1:123456789012:bucket/ab.")]
     fn refused(#[case] text: &str) {
-        assert!(ResourceArn::parse(text).is_err());
+        let fault = ResourceArn::parse(text).unwrap_err();
+        assert!(matches!(fault, ArnError::Malformed { .. }), "{fault:?}");
+    }
+
+    #[rstest]
+    #[case::bucket("arn:aws:s3vectors:us-east-1:123456789012:bucket/a.b", false)]
+    #[case::index("arn:aws:s3vectors:us-east-1:123456789012:bucket/a.b/index/all", true)]
+    fn dots_in_a_bucket_have_the_form_of_an_arn(#[case] text: &str, #[case] of_index: bool) {
+        assert_eq!(ResourceArn::parse(text), Err(ArnError::DottedBucket { of_index }));
     }
 
     #[test]

@@ -95,7 +95,7 @@ async fn quarantine_gives_up_one_write_and_the_indexer_goes_on_at_once() {
     index_for_hours(&mut world).await;
     let waiting = work::folds(world.ctx(), &path(INDEX), "indexer").await;
     assert!(
-        matches!(waiting, Next::At(at_ms) if at_ms > world.ctx().now_ms() + 60_000),
+        matches!(waiting, Next::NotBefore(at_ms) if at_ms > world.ctx().now_ms() + 30_000),
         "{waiting:?}"
     );
 

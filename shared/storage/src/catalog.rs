@@ -252,6 +252,24 @@ pub trait Catalog: Send + Sync + Debug {
     /// Creates an index. A repeated call that finds its own uuid has succeeded.
     async fn create_index(&self, record: &IndexRecord) -> Result<CreateIndex, StoreError>;
 
+    /// What [`Catalog::create_index`] would answer at this moment; nothing is written. Who has to store something before
+    /// the index asks this first, so that an ordinary refusal leaves nothing behind.
+    async fn foresee_index(&self, record: &IndexRecord) -> Result<CreateIndex, StoreError> {
+        let path = IndexPath {
+            bucket: record.bucket.clone(),
+            index: record.index.clone(),
+        };
+        let bucket = self.read_bucket(&record.bucket).await?;
+        if bucket.is_none_or(|bucket| bucket.uuid != record.bucket_uuid) {
+            return Ok(CreateIndex::NoBucket);
+        }
+        let present = self.read_record(&path).await?;
+        Ok(match present.filter(|present| present.uuid != record.uuid) {
+            Some(_) => CreateIndex::Exists,
+            None => CreateIndex::Created,
+        })
+    }
+
     /// Deletes an index and writes its tombstone.
     async fn delete_index(&self, path: &IndexPath, uuid: IndexUuid, now_ms: u64) -> Result<DeleteIndex, StoreError>;
 

@@ -61,7 +61,8 @@ impl Server {
         let endpoints = Endpoints {
             s3: endpoint.clone(),
             dynamodb: endpoint.clone(),
-            sqs: endpoint,
+            sqs: endpoint.clone(),
+            secrets: endpoint,
         };
         let key = AccessKey {
             id: self.at.access_key_id.clone(),

@@ -30,10 +30,10 @@ pub(crate) struct ClientArgs {
     #[arg(long, env = "AWS_SECRET_ACCESS_KEY", hide_env_values = true)]
     pub(crate) secret_access_key: Option<SecretKey>,
     /// Seconds that one request may take.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout_s: u64,
     /// How often a request is repeated when the server is busy, failing or unreachable; 20 times take some two minutes.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(..=1000))]
     pub(crate) retries: u32,
 }
 

@@ -106,6 +106,11 @@ fn an_empty_index() {
     export_to(&server, &output, &["--index", "one"]).unwrap();
     import_from(&server, &output, &["--index", "one"]);
     assert!(server.stored("bucket/one").is_empty());
+    import_from(&server, &output, &["--index", "two", "--create"]);
+    let state = server.state();
+    for member in ["dimension", "distanceMetric"] {
+        assert_eq!(state.indexes["bucket/one"][member], state.indexes["bucket/two"][member]);
+    }
 }
 
 #[test]

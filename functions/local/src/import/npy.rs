@@ -52,7 +52,7 @@ impl NpySource {
 
 impl RecordSource for NpySource {
     fn dimension(&self) -> Option<usize> {
-        (self.header.rows > 0).then_some(self.header.columns)
+        Some(self.header.columns)
     }
 
     fn size(&self) -> Size {

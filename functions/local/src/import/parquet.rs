@@ -1,6 +1,7 @@
 //! Parquet files, a batch of rows at a time. Types are read from the Parquet schema alone, so that dictionaries, large
 //! strings and fixed-size lists are plain strings and lists here, whatever wrote the file.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
@@ -8,10 +9,10 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::{Array as _, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, FieldRef, Schema};
 use model::DistanceMetric;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 use serde::{Deserialize, Serialize};
 use wire::JsonWriter;
 
@@ -76,11 +77,12 @@ impl ParquetSource {
         let metadata = ArrowReaderMetadata::load(&file, options).map_err(SourceError::file)?;
         let layout = Layout::of(&metadata, mapping).map_err(SourceError::file)?;
         let rows = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
+        let dimension = declared_dimension(&metadata, &layout.vector);
         let mut source = Self {
             file,
             metadata,
             layout,
-            dimension: None,
+            dimension,
             rows,
             row: 0,
             reader: None,
@@ -119,6 +121,17 @@ impl ParquetSource {
         let batch = batch.map_err(|error| broken(&error))?;
         self.batch = Some(Batch::decode(&batch, &self.layout, self.row)?);
         Ok(true)
+    }
+}
+
+/// The dimension that the vectors' type states, as a fixed-size list does; a Parquet schema has only lists, so the Arrow
+/// schema beside it is asked. A file without records has no other.
+fn declared_dimension(metadata: &ArrowReaderMetadata, vector: &str) -> Option<usize> {
+    let file = metadata.metadata().file_metadata();
+    let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata()).ok()?;
+    match schema.field_with_name(vector).ok()?.data_type() {
+        DataType::FixedSizeList(_, length) => usize::try_from(*length).ok(),
+        _ => None,
     }
 }
 
@@ -177,6 +190,7 @@ impl RecordSource for ParquetSource {
 impl Layout {
     fn of(metadata: &ArrowReaderMetadata, mapping: &Mapping) -> Result<Self, String> {
         let schema = metadata.schema();
+        check_names(schema, mapping)?;
         check_key_and_vector(schema, mapping)?;
         for name in mapping.metadata.iter().flatten() {
             column(schema, name, "--metadata-columns")?;
@@ -220,6 +234,19 @@ impl Layout {
             projection,
         })
     }
+}
+
+/// Columns are taken by name, so of two with one name it would be unknown which was meant.
+fn check_names(schema: &Schema, mapping: &Mapping) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    for field in schema.fields() {
+        let name = field.name();
+        let is_taken = *name == mapping.key || *name == mapping.vector || mapping.is_metadata(name);
+        if is_taken && !seen.insert(name) {
+            return Err(format!("two columns have the name {name:?}; rename one of them"));
+        }
+    }
+    Ok(())
 }
 
 fn check_key_and_vector(schema: &Schema, mapping: &Mapping) -> Result<(), String> {

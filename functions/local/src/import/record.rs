@@ -48,7 +48,7 @@ pub(crate) struct Hints {
 
 /// Reads records in the order of the file.
 pub(crate) trait RecordSource: Send {
-    /// Values per vector, of the first record; `None` when there is no record.
+    /// Values per vector, of the first record; without a record what the file's type says, or `None`.
     fn dimension(&self) -> Option<usize>;
 
     /// What the file says about its index.

@@ -7,9 +7,15 @@ use clap::{Args, ValueEnum};
 
 use super::tuning::EngineArgs;
 
-/// The longest times that flags take: longer ones are mistakes.
-const DAY_MS: u64 = 24 * 3600 * 1000;
+/// The largest numbers that flags take: larger ones are mistakes.
+pub(super) const DAY_MS: u64 = 24 * 3600 * 1000;
 const YEAR_S: u64 = 366 * 24 * 3600;
+const MAX_THREADS: i64 = 1024;
+const MAX_MEMORY_MIB: i64 = 1 << 20;
+pub(super) const MAX_DISK_MIB: u64 = 1 << 24;
+/// A tail that is as large is full.
+const FULL_TAIL_KIB: u64 = 128 * 1024;
+const FULL_TAIL_ENTRIES: i64 = 512;
 
 /// Flags of `genai-vectors api`; each may come from the environment.
 #[derive(Debug, Args)]
@@ -52,11 +58,11 @@ pub(crate) struct ApiArgs {
     #[arg(long, env = "LOG_FORMAT", value_enum)]
     pub(crate) log_format: Option<LogFormat>,
     /// Threads for searching and indexing; by default one per core.
-    #[arg(long, env = "GENAI_VECTORS_THREADS")]
-    pub(crate) threads: Option<usize>,
-    /// MiB that requests in flight may hold together: a quarter for bodies that arrive, a half to work on them, a
+    #[arg(long, env = "GENAI_VECTORS_THREADS", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
+    pub(crate) threads: Option<u16>,
+    /// MiB that requests in flight may hold together, 64 or more: a quarter for bodies that arrive, a half to work on them, a
     /// quarter for answers; beyond it the answer is 503.
-    #[arg(long, env = "GENAI_VECTORS_REQUEST_MEMORY_MIB", default_value_t = 512)]
+    #[arg(long, env = "GENAI_VECTORS_REQUEST_MEMORY_MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(64..=MAX_MEMORY_MIB))]
     pub(crate) request_memory_mib: u32,
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
@@ -74,10 +80,10 @@ pub(crate) struct CacheArgs {
     #[arg(long, env = "GENAI_VECTORS_CACHE_DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
     /// MiB that the disk cache may take; what was used longest ago goes first.
-    #[arg(long, env = "GENAI_VECTORS_CACHE_MIB", default_value_t = 10_240)]
+    #[arg(long, env = "GENAI_VECTORS_CACHE_MIB", default_value_t = 10_240, value_parser = clap::value_parser!(u64).range(1..=MAX_DISK_MIB))]
     pub(crate) cache_mib: u64,
     /// Milliseconds added to every call of the storage, for measuring what a network does.
-    #[arg(long, default_value_t = 0, hide = true)]
+    #[arg(long, default_value_t = 0, hide = true, value_parser = clap::value_parser!(u64).range(..=60_000))]
     pub(crate) object_delay_ms: u64,
 }
 
@@ -86,11 +92,11 @@ pub(crate) struct CacheArgs {
 #[command(next_help_heading = "Indexing")]
 pub(crate) struct IndexingArgs {
     /// Fold the tail into a shard when it has this many KiB.
-    #[arg(long, env = "GENAI_VECTORS_FOLD_KIB")]
+    #[arg(long, env = "GENAI_VECTORS_FOLD_KIB", value_parser = clap::value_parser!(u64).range(1..=FULL_TAIL_KIB))]
     pub(crate) fold_kib: Option<u64>,
     /// Fold the tail into a shard when it has this many entries.
-    #[arg(long, env = "GENAI_VECTORS_FOLD_ENTRIES")]
-    pub(crate) fold_entries: Option<usize>,
+    #[arg(long, env = "GENAI_VECTORS_FOLD_ENTRIES", value_parser = clap::value_parser!(u16).range(1..=FULL_TAIL_ENTRIES))]
+    pub(crate) fold_entries: Option<u16>,
     /// Fold the tail into a shard when it is this many milliseconds old.
     #[arg(long, env = "GENAI_VECTORS_FOLD_AGE_MS", value_parser = clap::value_parser!(u64).range(1..=DAY_MS))]
     pub(crate) fold_age_ms: Option<u64>,

@@ -1,4 +1,4 @@
-//! Metric families of the server, in Prometheus' text form.
+//! Metric families of the server.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -82,8 +82,8 @@ impl RequestMetrics {
         }
     }
 
-    /// Everything `/metrics` shows.
-    pub(crate) fn text(
+    /// Everything `/metrics` shows, as OpenMetrics.
+    pub(crate) fn openmetrics(
         &self,
         service: &Service,
         budget: &MemoryBudget,

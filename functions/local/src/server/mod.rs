@@ -10,7 +10,8 @@
 //! | `body` | reading a body: bounded in bytes, time and memory |
 //! | `guard` | what a server without keys refuses |
 //! | `budget` | the memory that requests in flight may hold |
-//! | `metrics`, `status` | `/metrics`, `/stats`, `/health` |
+//! | `metrics`, `exposition` | metric families; the text forms of `/metrics` |
+//! | `status` | `/metrics`, `/stats`, `/health` |
 //! | `connections` | accepting, slow clients, shutdown |
 //! | `stream` | a connection whose client must take what it asked for |
 
@@ -19,6 +20,7 @@ mod body;
 mod budget;
 mod cache;
 mod connections;
+mod exposition;
 mod guard;
 mod http;
 mod metrics;

@@ -39,10 +39,14 @@ pub(crate) fn init_logging(args: &ApiArgs) -> Result<(), String> {
     installed.map_err(|error| format!("cannot start logging: {error}"))
 }
 
-/// A misspelt level would be taken for the name of a module, and every event would be silent.
+/// A misspelt level would be taken for the name of a module, and every event would be silent; so it would be if nothing
+/// were said. A module is named with its level.
 fn check_level(text: &str) -> Result<(), String> {
-    let is_directive = text.contains(['=', ',', '[']);
-    if is_directive || text.parse::<tracing_subscriber::filter::LevelFilter>().is_ok() {
+    let is_known = |part: &str| {
+        let is_level = || part.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+        part.contains(['=', '[']) || (!part.is_empty() && is_level())
+    };
+    if text.split(',').map(str::trim).all(is_known) {
         return Ok(());
     }
     Err(format!(
@@ -63,7 +67,14 @@ pub(crate) async fn serve(args: ApiArgs) -> Result<(), String> {
     let stored = cache::delayed(Arc::new(directory), &args.cache);
     let disk_cache = cache::open(&stored, &args.cache).await;
     let objects = cache::in_front(&disk_cache, Arc::clone(&stored));
-    let (context, rings) = database::open(&args.storage, stored, objects, args.threads, config(&args)).await?;
+    let (context, rings) = database::open(
+        &args.storage,
+        stored,
+        objects,
+        args.threads.map(usize::from),
+        config(&args),
+    )
+    .await?;
     let service = Service::new(context);
     let listener = TcpListener::bind((args.host.as_str(), args.port))
         .await
@@ -104,7 +115,7 @@ fn config(args: &ApiArgs) -> Config {
         config.fold.due_kib = kib;
     }
     if let Some(entries) = indexing.fold_entries {
-        config.fold.due_entries = entries;
+        config.fold.due_entries = usize::from(entries);
     }
     if let Some(age_ms) = indexing.fold_age_ms {
         config.fold.due_age = Duration::from_millis(age_ms);
@@ -145,11 +156,7 @@ fn environment_key(args: &ApiArgs) -> Result<KeyRing, String> {
     let id = environment("AWS_ACCESS_KEY_ID");
     let secret = environment("AWS_SECRET_ACCESS_KEY");
     let (Some(id), Some(secret)) = (id, secret) else {
-        return Err(format!(
-            "--auth keys (the default on {}, which other machines may reach) needs keys: set AWS_ACCESS_KEY_ID and \
-             AWS_SECRET_ACCESS_KEY, or give --keys-file FILE, or say --auth none to let anybody in",
-            args.host
-        ));
+        return Err(missing_keys(args));
     };
     let document = serde_json::json!({"keys": [{
         "accessKeyId": id,
@@ -159,6 +166,20 @@ fn environment_key(args: &ApiArgs) -> Result<KeyRing, String> {
     }]});
     KeyRing::from_json(&document.to_string())
         .map_err(|error| format!("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: {error}"))
+}
+
+/// Keys were asked for, or an address was given that demands them: the two are told apart.
+fn missing_keys(args: &ApiArgs) -> String {
+    let (why, way_out) = match args.auth {
+        Some(_) => (String::new(), ""),
+        None => (
+            format!(" (the default on {}, which other machines may reach)", args.host),
+            ", or say --auth none to let anybody in",
+        ),
+    };
+    format!(
+        "--auth keys{why} needs keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give --keys-file FILE{way_out}"
+    )
 }
 
 #[expect(clippy::disallowed_methods, reason = "functions read the environment")]
@@ -181,8 +202,12 @@ fn banner(args: &ApiArgs, listener: &TcpListener) -> Result<(), String> {
     let region = &args.region;
     let (auth, credentials) = match args.auth_mode() {
         AuthMode::None => (
-            "none (anybody on this machine)",
-            "\n    aws_access_key_id=\"any\", aws_secret_access_key=\"any\",",
+            if args.is_loopback() {
+                "none (anybody on this machine)"
+            } else {
+                "none (anybody who reaches this address)"
+            },
+            ",\n    aws_access_key_id=\"any\", aws_secret_access_key=\"any\"",
         ),
         AuthMode::Keys => ("keys (SigV4)", ""),
     };
@@ -194,7 +219,7 @@ auth: {auth}
 indexer: {indexer:?}
 
 import boto3
-s3vectors = boto3.client("s3vectors", endpoint_url="{endpoint}", region_name="{region}",{credentials})
+s3vectors = boto3.client("s3vectors", endpoint_url="{endpoint}", region_name="{region}"{credentials})
 s3vectors.create_vector_bucket(vectorBucketName="demo")
 s3vectors.create_index(vectorBucketName="demo", indexName="words", dataType="float32", dimension=3, distanceMetric="cosine")
 s3vectors.put_vectors(vectorBucketName="demo", indexName="words", vectors=[

@@ -12,6 +12,7 @@ use service::metrics::ServiceMetrics;
 use service::status::{self, IndexStatus};
 use wire::Route;
 
+use super::exposition::Exposition;
 use super::http::{Server, json_response};
 use super::{cache, guard, process};
 
@@ -36,15 +37,14 @@ pub(crate) async fn answer(
     }
     let indexes = status::indexes(server.service.context()).await?;
     if matches!(route, Route::Metrics) {
-        let text = server
+        let openmetrics = server
             .metrics
-            .text(&server.service, &server.budget, server.disk_cache.as_ref(), &indexes)
+            .openmetrics(&server.service, &server.budget, server.disk_cache.as_ref(), &indexes)
             .map_err(|_| service::errors::internal())?;
-        let mut response = Response::new(Full::new(Bytes::from(text)));
-        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        let exposition = Exposition::asked(headers);
+        let mut response = Response::new(Full::new(Bytes::from(exposition.of(openmetrics))));
+        let kind = HeaderValue::from_static(exposition.content_type());
+        response.headers_mut().insert(CONTENT_TYPE, kind);
         return Ok(response);
     }
     Ok(json_response(

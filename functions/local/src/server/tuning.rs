@@ -6,15 +6,23 @@ use clap::{Args, ValueEnum};
 use format::IvfCodeKind;
 use service::Config;
 
+use super::args::{DAY_MS, MAX_DISK_MIB};
+
+/// The largest numbers that flags take: larger ones are mistakes.
+const MAX_ROWS: u64 = 1_000_000_000_000;
+const MAX_LISTS: i64 = 16_384;
+const MAX_BATCH_ROWS: i64 = 1 << 20;
+const MAX_DEPTH: i64 = 10_000;
+
 /// Tuning of the search engine; the defaults suit most, and follow from each index's rows and dimension.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Search engine")]
 pub(crate) struct EngineArgs {
     /// Rows from which a shard gets an IVF-PQ index; smaller ones are scanned exactly.
-    #[arg(long, env = "GENAI_VECTORS_FLAT_THRESHOLD")]
+    #[arg(long, env = "GENAI_VECTORS_FLAT_THRESHOLD", value_parser = clap::value_parser!(u64).range(1..=MAX_ROWS))]
     pub(crate) flat_threshold: Option<u64>,
     /// Inverted lists of an index, instead of about twice the root of its rows.
-    #[arg(long, env = "GENAI_VECTORS_NLIST", value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    #[arg(long, env = "GENAI_VECTORS_NLIST", value_parser = clap::value_parser!(u32).range(1..=MAX_LISTS))]
     pub(crate) nlist: Option<u32>,
     /// Sub-quantizers of the product quantizer, instead of what the dimension and a trial say.
     #[arg(long, env = "GENAI_VECTORS_M", value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -23,22 +31,22 @@ pub(crate) struct EngineArgs {
     #[arg(long, env = "GENAI_VECTORS_CODE", value_enum, default_value_t = CodeArg::Pq4)]
     pub(crate) code: CodeArg,
     /// Rows handed to FAISS at a time while an index is built.
-    #[arg(long, env = "GENAI_VECTORS_BATCH_SIZE", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "GENAI_VECTORS_BATCH_SIZE", value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH_ROWS))]
     pub(crate) batch_size: Option<u32>,
     /// MiB that one merge of shards may hold; larger shards are not made.
-    #[arg(long, env = "GENAI_VECTORS_INDEX_MEMORY_MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(16..))]
+    #[arg(long, env = "GENAI_VECTORS_INDEX_MEMORY_MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(16..=MAX_DISK_MIB))]
     pub(crate) index_memory_mib: u64,
     /// Milliseconds without new writes after which shards are merged further.
-    #[arg(long, env = "GENAI_VECTORS_SETTLE_MS")]
+    #[arg(long, env = "GENAI_VECTORS_SETTLE_MS", value_parser = clap::value_parser!(u64).range(..=DAY_MS))]
     pub(crate) settle_ms: Option<u64>,
     /// Recall that queries aim for, above 0 and at most 1; 1 scans everything.
     #[arg(long, env = "GENAI_VECTORS_TARGET_RECALL", default_value_t = 0.98, value_parser = recall)]
     pub(crate) target_recall: f64,
     /// Inverted lists that a query visits, instead of what the measured recall says.
-    #[arg(long, env = "GENAI_VECTORS_NPROBE", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "GENAI_VECTORS_NPROBE", value_parser = clap::value_parser!(u32).range(1..=MAX_LISTS))]
     pub(crate) nprobe: Option<u32>,
     /// Candidates compared exactly for each answer, instead of what the measured recall says.
-    #[arg(long, env = "GENAI_VECTORS_RERANK_DEPTH", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "GENAI_VECTORS_RERANK_DEPTH", value_parser = clap::value_parser!(u32).range(1..=MAX_DEPTH))]
     pub(crate) rerank_depth: Option<u32>,
     /// Share of queries, 0 to 1, that are run again exactly in the background to measure live recall.
     #[arg(long, env = "GENAI_VECTORS_RECALL_SAMPLE", default_value_t = 0.0, value_parser = share)]

@@ -260,6 +260,11 @@ impl ApiError {
         Self::validation_at("defaultIndexMode", message)
     }
 
+    /// UpdateMetadataConfiguration without a change, or with two (the wording is ours).
+    pub fn metadata_configuration_change() -> Self {
+        Self::validation("Must specify either add or delete but not both")
+    }
+
     /// A member that only full-text search could honour (ours).
     pub fn text_search_unsupported(member: &str) -> Self {
         Self::validation_at(

@@ -8,12 +8,12 @@ use model::arn::ResourceArn;
 use model::tags::{Tags, check_tags};
 use model::{ApiError, BucketName, Dimension, DistanceMetric, Encryption, IndexConfig, IndexUuid, Operation, Strictness, Ulid};
 use serde_json::json;
-use storage::{BucketInfo, CreateIndex, IndexPath};
+use storage::{BucketInfo, CreateIndex, IndexPath, StoreError};
 use wire::{Constraints, Members};
 
 use super::settings::{self, EncryptionMembers};
 use super::target::BucketMembers;
-use super::target;
+use super::{target, text_search};
 use crate::access::{self, Ask};
 use crate::{Context, Input, errors};
 
@@ -28,24 +28,30 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     let bucket = access::bucket(ctx, &request.ask, &request.path.bucket).await?;
     let tags = request.tags.clone();
     let record = record(ctx, &bucket, request);
-    if !tags.is_empty() {
-        // Before the index, under its uuid: an index is never seen without the tags it was created with.
-        settings::change_tags(ctx, record.uuid.into(), &tags, &[]).await?;
-    }
-    let created = ctx
-        .ports
-        .catalog
-        .create_index(&record)
-        .await
-        .map_err(|error| errors::store(&error))?;
-    match created {
-        CreateIndex::Created => {}
-        CreateIndex::Exists => return Err(ApiError::index_exists()),
-        CreateIndex::NoBucket => return Err(ApiError::not_found_bucket()),
-        CreateIndex::TooMany => return Err(ApiError::too_many_indexes()),
-    }
+    create(ctx, &record, &tags).await?;
     let arn = ResourceArn::index(&ctx.config.region, &record.bucket, &record.index).to_string();
     Ok(json!({"indexArn": arn}).to_string().into_bytes())
+}
+
+/// Tags are stored first, under the new uuid: an index is never seen without the tags it was created with. Before them
+/// existence is looked at, so that a refusal leaves nothing; only a create that dies or loses a race after that leaves a
+/// document that nothing names (ARCHITECTURE.md, "Local mode's catalog").
+async fn create(ctx: &Context, record: &IndexRecord, tags: &Tags) -> Result<(), ApiError> {
+    let catalog = &ctx.ports.catalog;
+    if !tags.is_empty() {
+        accept(catalog.foresee_index(record).await)?;
+        settings::change_tags(ctx, record.uuid.into(), tags, &[]).await?;
+    }
+    accept(catalog.create_index(record).await)
+}
+
+fn accept(answer: Result<CreateIndex, StoreError>) -> Result<(), ApiError> {
+    match answer.map_err(|error| errors::store(&error))? {
+        CreateIndex::Created => Ok(()),
+        CreateIndex::Exists => Err(ApiError::index_exists()),
+        CreateIndex::NoBucket => Err(ApiError::not_found_bucket()),
+        CreateIndex::TooMany => Err(ApiError::too_many_indexes()),
+    }
 }
 
 struct Request {
@@ -79,12 +85,12 @@ impl Request {
             true,
         );
         let dimension = constraints.integer(members, "dimension", 1..=MAX_DIMENSION, true);
-        let non_filterable_keys = metadata_configuration(members, &mut constraints)?;
+        let metadata = MetadataConfiguration::read(members, &mut constraints);
         let encryption = EncryptionMembers::read(members, &mut constraints);
         let tags = settings::tags(members, &mut constraints, false);
         constraints.finish()?;
         check_tags(&tags)?;
-        check_unique(non_filterable_keys.as_deref().unwrap_or_default())?;
+        let non_filterable_keys = metadata.resolve()?;
         let bucket: BucketName = bucket.resolve(ctx)?;
         let index = target::parse_index(&name.unwrap_or_default())?;
         let dimension = dimension
@@ -110,29 +116,41 @@ impl Request {
     }
 }
 
-/// `metadataConfiguration.nonFilterableMetadataKeys`; `None` when no configuration was given, which GetIndex
-/// answers by leaving the member out.
-fn metadata_configuration(
-    members: &Members<'_>,
-    constraints: &mut Constraints,
-) -> Result<Option<Vec<String>>, ApiError> {
-    let Some(inner) = constraints.object(members, "metadataConfiguration", false) else {
-        return Ok(None);
-    };
-    let text_search = constraints.list(&inner, "textSearchConfigurations", 0..=MAX_NON_FILTERABLE_KEYS, false);
-    if text_search.is_some_and(|list| !list.is_empty()) {
-        return Err(ApiError::text_search_unsupported(
-            "metadataConfiguration.textSearchConfigurations",
-        ));
+/// `metadataConfiguration` as sent.
+#[derive(Default)]
+struct MetadataConfiguration {
+    /// `None` when no configuration was given, which GetIndex answers by leaving the member out.
+    non_filterable_keys: Option<Vec<String>>,
+    text_search: bool,
+}
+
+impl MetadataConfiguration {
+    fn read(members: &Members<'_>, constraints: &mut Constraints) -> Self {
+        let Some(inner) = constraints.object(members, "metadataConfiguration", false) else {
+            return Self::default();
+        };
+        let keys = constraints.strings(
+            &inner,
+            "nonFilterableMetadataKeys",
+            0..=MAX_NON_FILTERABLE_KEYS,
+            1..=MAX_NON_FILTERABLE_KEY_LENGTH,
+            false,
+        );
+        Self {
+            non_filterable_keys: Some(keys.unwrap_or_default()),
+            text_search: text_search::configurations(&inner, constraints) > 0,
+        }
     }
-    let keys = constraints.strings(
-        &inner,
-        "nonFilterableMetadataKeys",
-        0..=MAX_NON_FILTERABLE_KEYS,
-        1..=MAX_NON_FILTERABLE_KEY_LENGTH,
-        false,
-    );
-    Ok(Some(keys.unwrap_or_default()))
+
+    /// The non-filterable keys, if the configuration is one that can be had.
+    fn resolve(self) -> Result<Option<Vec<String>>, ApiError> {
+        if self.text_search {
+            let member = "metadataConfiguration.textSearchConfigurations";
+            return Err(ApiError::text_search_unsupported(member));
+        }
+        check_unique(self.non_filterable_keys.as_deref().unwrap_or_default())?;
+        Ok(self.non_filterable_keys)
+    }
 }
 
 fn check_unique(keys: &[String]) -> Result<(), ApiError> {

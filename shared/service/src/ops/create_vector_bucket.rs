@@ -40,19 +40,20 @@ pub(crate) async fn run(ctx: &Arc<Context>, input: &Input) -> Result<Vec<u8>, Ap
     Ok(json!({"vectorBucketArn": arn}).to_string().into_bytes())
 }
 
-/// Tags are stored first, under the new uuid: a bucket is never seen without the tags it was created with, and
-/// a create that fails leaves only a document that nothing names.
+/// Tags are stored first, under the new uuid: a bucket is never seen without the tags it was created with. Before them
+/// existence is looked at, so that a refusal leaves nothing; only a create that dies or loses a race after that leaves a
+/// document that nothing names (ARCHITECTURE.md, "Local mode's catalog").
 async fn create(ctx: &Context, bucket: &BucketInfo, tags: &Tags) -> Result<(), ApiError> {
+    let catalog = &ctx.ports.catalog;
     if !tags.is_empty() {
+        let present = catalog.read_bucket(&bucket.name).await;
+        if present.map_err(|error| errors::store(&error))?.is_some() {
+            return Err(ApiError::bucket_exists());
+        }
         settings::change_tags(ctx, bucket.uuid.into(), tags, &[]).await?;
     }
-    let created = ctx
-        .ports
-        .catalog
-        .create_bucket(bucket)
-        .await
-        .map_err(|error| errors::store(&error))?;
-    match created {
+    let created = catalog.create_bucket(bucket).await;
+    match created.map_err(|error| errors::store(&error))? {
         CreateBucket::Created => Ok(()),
         CreateBucket::Exists => Err(ApiError::bucket_exists()),
     }

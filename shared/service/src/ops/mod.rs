@@ -3,6 +3,7 @@
 mod listing;
 pub(crate) mod settings;
 mod target;
+mod text_search;
 
 use std::sync::Arc;
 

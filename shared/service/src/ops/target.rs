@@ -3,7 +3,7 @@
 //! Reading is split from resolving, because every model constraint is collected into one message before the
 //! combination of identifiers is judged (order of checks: constraints, combination, policy, existence).
 
-use model::arn::ResourceArn;
+use model::arn::{ArnError, ResourceArn};
 use model::{ApiError, BucketName, IndexName};
 use storage::IndexPath;
 use wire::{Constraints, Members};
@@ -26,9 +26,7 @@ impl BucketMembers {
     /// Reads `vectorBucketName` and `vectorBucketArn`.
     pub(crate) fn read(members: &Members<'_>, constraints: &mut Constraints) -> Self {
         let name = constraints.string(members, "vectorBucketName", NAME_LENGTH, false);
-        let arn = read_arn(members, constraints, "vectorBucketArn", BUCKET_ARN_PATTERN, |arn| {
-            arn.index.is_none()
-        });
+        let arn = read_arn(members, constraints, "vectorBucketArn", BUCKET_ARN_PATTERN, false);
         Self { name, arn }
     }
 
@@ -37,7 +35,7 @@ impl BucketMembers {
         match (self.name, self.arn) {
             (Some(name), None) => parse_bucket(&name),
             (None, Some(arn)) => {
-                let arn = parse_arn(&arn, "vectorBucketArn")?;
+                let arn = parse_arn(&arn, "vectorBucketArn", ApiError::not_found_bucket)?;
                 if !arn.is_ours(&ctx.config.region) {
                     return Err(ApiError::not_found_bucket());
                 }
@@ -61,9 +59,7 @@ impl IndexMembers {
     pub(crate) fn read(members: &Members<'_>, constraints: &mut Constraints) -> Self {
         let bucket = constraints.string(members, "vectorBucketName", NAME_LENGTH, false);
         let index = constraints.string(members, "indexName", NAME_LENGTH, false);
-        let arn = read_arn(members, constraints, "indexArn", INDEX_ARN_PATTERN, |arn| {
-            arn.index.is_some()
-        });
+        let arn = read_arn(members, constraints, "indexArn", INDEX_ARN_PATTERN, true);
         Self { bucket, index, arn }
     }
 
@@ -75,7 +71,7 @@ impl IndexMembers {
                 index: parse_index(&index)?,
             }),
             (None, None, Some(arn)) => {
-                let arn = parse_arn(&arn, "indexArn")?;
+                let arn = parse_arn(&arn, "indexArn", ApiError::not_found_index)?;
                 let ours = arn.is_ours(&ctx.config.region);
                 match arn.index {
                     Some(index) if ours => Ok(IndexPath {
@@ -102,7 +98,7 @@ pub(crate) enum Tagged {
 /// The resource that a tagging route's ARN names.
 pub(crate) fn tagged(ctx: &Context, resource_arn: Option<&str>) -> Result<Tagged, ApiError> {
     let text = resource_arn.unwrap_or_default();
-    let arn = parse_arn(text, "resourceArn")?;
+    let arn = parse_arn(text, "resourceArn", ApiError::not_found_resource)?;
     if !arn.is_ours(&ctx.config.region) {
         return Err(ApiError::not_found_resource());
     }
@@ -130,21 +126,30 @@ pub(crate) const fn name_length() -> std::ops::RangeInclusive<usize> {
     NAME_LENGTH
 }
 
+/// An ARN as sent, of an index (`of_index`) or of a bucket.
 fn read_arn(
     members: &Members<'_>,
     constraints: &mut Constraints,
     member: &str,
     pattern: &str,
-    right_kind: fn(&ResourceArn) -> bool,
+    of_index: bool,
 ) -> Option<String> {
     let text = constraints.string(members, member, 0..=usize::MAX, false)?;
-    let matches = ResourceArn::parse(&text).is_ok_and(|arn| right_kind(&arn));
+    let matches = match ResourceArn::parse(&text) {
+        Ok(arn) => arn.index.is_some() == of_index,
+        Err(ArnError::DottedBucket { of_index: found }) => found == of_index,
+        Err(ArnError::Malformed { .. }) => false,
+    };
     if !matches {
         constraints.pattern(&format!("/{member}"), pattern);
     }
     Some(text)
 }
 
-fn parse_arn(text: &str, member: &str) -> Result<ResourceArn, ApiError> {
-    ResourceArn::parse(text).map_err(|_| ApiError::invalid_arn(member))
+/// A bucket whose name has dots satisfies the pattern and does not exist.
+fn parse_arn(text: &str, member: &str, not_found: fn() -> ApiError) -> Result<ResourceArn, ApiError> {
+    ResourceArn::parse(text).map_err(|fault| match fault {
+        ArnError::DottedBucket { .. } => not_found(),
+        ArnError::Malformed { .. } => ApiError::invalid_arn(member),
+    })
 }

@@ -34,6 +34,11 @@ impl FoundBucket {
     pub(super) fn link(&self, name: &IndexName) -> Option<IndexLink> {
         links_of(&self.version.document)?.get(name).copied()
     }
+
+    /// How many indexes the bucket names.
+    pub(super) fn count(&self) -> usize {
+        links_of(&self.version.document).map_or(0, BTreeMap::len)
+    }
 }
 
 enum LinkBucket {

@@ -47,18 +47,20 @@ impl CasCatalog {
             let linked = match bucket.link(&record.index) {
                 Some(link) if link.uuid == record.uuid => LinkIndex::Ours,
                 Some(link) => LinkIndex::Other(link),
+                // Looked at before the child is made: a refusal leaves nothing.
+                None if bucket.count() >= self.config.indexes_per_bucket => LinkIndex::TooMany,
                 // The child first: a name never points at nothing.
                 None => self.create_and_link_index(record).await?,
             };
             let other = match linked {
                 LinkIndex::Ours => return Ok(CreateIndex::Created),
                 LinkIndex::NoBucket => return Ok(CreateIndex::NoBucket),
-                LinkIndex::TooMany => return Ok(CreateIndex::TooMany),
+                LinkIndex::TooMany => return self.refused(record, CreateIndex::TooMany).await,
                 LinkIndex::Other(link) => link,
             };
             let version = self.read_index(other.uuid).await?;
             if record_of(&version).is_some() {
-                return self.lost_to_another(record).await;
+                return self.refused(record, CreateIndex::Exists).await;
             }
             self.bury(&path, &version).await?;
         }
@@ -68,14 +70,24 @@ impl CasCatalog {
         )))
     }
 
-    /// Another index has the name. Ours may have had it for a moment, if it was deleted in between.
-    async fn lost_to_another(&self, record: &IndexRecord) -> Result<CreateIndex, StoreError> {
+    /// Another index has the name, or the place. Ours may have had it for a moment, if it was deleted in between.
+    async fn refused(&self, record: &IndexRecord, refusal: CreateIndex) -> Result<CreateIndex, StoreError> {
         let ours = self.read_index(record.uuid).await?;
         let was_deleted = ours.is_some_and(|version| matches!(version.document.state, IndexState::Dead(_)));
-        Ok(if was_deleted {
-            CreateIndex::Created
-        } else {
-            CreateIndex::Exists
+        Ok(if was_deleted { CreateIndex::Created } else { refusal })
+    }
+
+    pub(super) async fn foresee_index_document(&self, record: &IndexRecord) -> Result<CreateIndex, StoreError> {
+        let Some(bucket) = self.find_bucket_by_uuid(record.bucket_uuid).await? else {
+            return Ok(CreateIndex::NoBucket);
+        };
+        Ok(match bucket.link(&record.index) {
+            Some(link) if link.uuid == record.uuid => CreateIndex::Created,
+            Some(link) if record_of(&self.read_index(link.uuid).await?).is_some() => CreateIndex::Exists,
+            // The remains of a deletion: they are removed, and their place is free.
+            Some(_) => CreateIndex::Created,
+            None if bucket.count() >= self.config.indexes_per_bucket => CreateIndex::TooMany,
+            None => CreateIndex::Created,
         })
     }
 

@@ -182,6 +182,10 @@ impl Catalog for CasCatalog {
         self.create_index_document(record).await
     }
 
+    async fn foresee_index(&self, record: &IndexRecord) -> Result<CreateIndex, StoreError> {
+        self.foresee_index_document(record).await
+    }
+
     async fn delete_index(&self, path: &IndexPath, uuid: IndexUuid, now_ms: u64) -> Result<DeleteIndex, StoreError> {
         self.delete_index_document(path, uuid, now_ms).await
     }

@@ -125,27 +125,62 @@ async fn a_stale_memory_is_only_a_bad_guess() {
     assert_eq!(wal, (1..20).map(|number| append(number).entry).collect::<Vec<_>>());
 }
 
+/// A refused creation, foreseen or not, writes nothing: not even a document that nothing names.
 #[tokio::test]
 async fn a_bucket_has_only_so_many_indexes() {
     let config = CasConfig {
         indexes_per_bucket: 2,
         ..CasConfig::default()
     };
+    let store = MemoryStore::new();
+    let catalog = CasCatalog::open_with(Arc::new(store.clone()), ids(1), config)
+        .await
+        .unwrap();
+    with_bucket(&catalog).await;
+    for (number, name, expected) in [
+        (10, "index-10", CreateIndex::Created),
+        (11, "index-11", CreateIndex::Created),
+        (12, "index-12", CreateIndex::TooMany),
+        (13, "index-10", CreateIndex::Exists),
+    ] {
+        let record = IndexRecord {
+            uuid: IndexUuid(Uuid::from_u128(number)),
+            ..record(name)
+        };
+        let before = store.names();
+        assert_eq!(catalog.foresee_index(&record).await.unwrap(), expected);
+        assert_eq!(store.names(), before);
+        assert_eq!(catalog.create_index(&record).await.unwrap(), expected);
+        assert_eq!(store.names() == before, expected != CreateIndex::Created);
+    }
+}
+
+/// An earlier attempt of the same creation succeeded, and the index was deleted before it was tried again.
+#[tokio::test]
+async fn a_creation_that_has_had_its_time_is_no_refusal() {
+    let config = CasConfig {
+        indexes_per_bucket: 1,
+        ..CasConfig::default()
+    };
     let catalog = CasCatalog::open_with(Arc::new(MemoryStore::new()), ids(1), config)
         .await
         .unwrap();
     with_bucket(&catalog).await;
-    for (number, expected) in [
-        (10, CreateIndex::Created),
-        (11, CreateIndex::Created),
-        (12, CreateIndex::TooMany),
-    ] {
-        let record = IndexRecord {
-            uuid: IndexUuid(Uuid::from_u128(number)),
-            ..record(&format!("index-{number}"))
-        };
-        assert_eq!(catalog.create_index(&record).await.unwrap(), expected);
-    }
+    let first = record("index");
+    let path = IndexPath {
+        bucket: first.bucket.clone(),
+        index: first.index.clone(),
+    };
+    assert_eq!(catalog.create_index(&first).await.unwrap(), CreateIndex::Created);
+    let deleted = catalog.delete_index(&path, first.uuid, 9).await.unwrap();
+    assert_eq!(deleted, DeleteIndex::Deleted);
+    let second = IndexRecord {
+        uuid: IndexUuid(Uuid::from_u128(8)),
+        ..record("other")
+    };
+    assert_eq!(catalog.create_index(&second).await.unwrap(), CreateIndex::Created);
+    assert_eq!(catalog.create_index(&first).await.unwrap(), CreateIndex::Created);
+    assert_eq!(catalog.read_record(&path).await.unwrap(), None);
 }
 
 /// No two versions of a document have the same bytes, even when the same thing is written again.

@@ -82,8 +82,10 @@ pub(super) async fn buckets(one: &Arc<dyn Catalog>, other: &Arc<dyn Catalog>, sa
 pub(super) async fn indexes(one: &Arc<dyn Catalog>, other: &Arc<dyn Catalog>, samples: &Samples) {
     let bucket = samples.bucket();
     let record = samples.record(&bucket, "index");
+    assert_eq!(one.foresee_index(&record).await.unwrap(), CreateIndex::NoBucket);
     assert_eq!(one.create_index(&record).await.unwrap(), CreateIndex::NoBucket);
     assert_eq!(one.create_bucket(&bucket).await.unwrap(), CreateBucket::Created);
+    assert_eq!(one.foresee_index(&record).await.unwrap(), CreateIndex::Created);
     assert_eq!(one.read_record(&path(&record)).await.unwrap(), None);
     let named = |indexes: Vec<NameEntry>| {
         Some(IndexNames {
@@ -99,6 +101,8 @@ pub(super) async fn indexes(one: &Arc<dyn Catalog>, other: &Arc<dyn Catalog>, sa
         "its own uuid is a success"
     );
     let rival = samples.record(&bucket, "index");
+    assert_eq!(other.foresee_index(&rival).await.unwrap(), CreateIndex::Exists);
+    assert_eq!(other.foresee_index(&record).await.unwrap(), CreateIndex::Created);
     assert_eq!(other.create_index(&rival).await.unwrap(), CreateIndex::Exists);
     for catalog in [one, other] {
         assert_eq!(

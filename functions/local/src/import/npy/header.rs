@@ -77,7 +77,7 @@ impl Header {
             .strip_prefix('(')
             .and_then(|rest| rest.split_once(')'))
             .map(|(inside, _)| inside);
-        let numbers = numbers.ok_or_else(|| format!("its header has the shape {shape}"))?;
+        let numbers = numbers.ok_or_else(|| format!("its header has the shape {}", shown(shape)))?;
         let numbers: Vec<u64> = numbers
             .split(',')
             .map(str::trim)
@@ -117,6 +117,32 @@ impl Header {
     }
 }
 
+/// The longest part of a header that a message shows.
+const SHOWN: usize = 60;
+
+/// The Python value that the text begins with, as it is written there; a long one is cut.
+fn shown(text: &str) -> String {
+    let mut quote = None;
+    let mut depth = 0_u32;
+    let end = text.char_indices().find(|(_, character)| {
+        match (quote, character) {
+            (Some(open), character) if open == *character => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(*character),
+            (None, '[' | '(') => depth += 1,
+            (None, ']' | ')') => depth = depth.saturating_sub(1),
+            (None, ',' | '}') => return depth == 0,
+            (None, _) => {}
+        }
+        false
+    });
+    let value = text.get(..end.map_or(text.len(), |(at, _)| at)).unwrap_or_default();
+    match value.char_indices().nth(SHOWN) {
+        None => value.trim_end().to_owned(),
+        Some((at, _)) => format!("{}...", value.get(..at).unwrap_or_default()),
+    }
+}
+
 /// What follows `'name':` in the dictionary.
 fn value<'a>(dictionary: &'a str, name: &str) -> Option<&'a str> {
     let quoted = [format!("'{name}'"), format!("\"{name}\"")];
@@ -130,8 +156,8 @@ fn value<'a>(dictionary: &'a str, name: &str) -> Option<&'a str> {
 impl Item {
     fn parse(descr: &str) -> Result<Self, String> {
         let refused = || {
-            let shown: String = descr.chars().take(24).collect();
-            format!("the array's type is {shown}: only floats (f2, f4, f8) are vectors")
+            let shown = shown(descr);
+            format!("the array's dtype is {shown}; vectors are f2, f4 or f8: save array.astype('float32')")
         };
         let quote = descr
             .chars()
@@ -229,9 +255,19 @@ mod tests {
             )
             .unwrap_err()
         };
-        assert!(order("'<i4'", "False", "(1, 2)").contains("only floats"));
-        assert!(order("'|O'", "False", "(1, 2)").contains("only floats"));
-        assert!(order("[('a', '<f4')]", "False", "(1, 2)").contains("only floats"));
+        let wanted = "vectors are f2, f4 or f8: save array.astype('float32')";
+        let long = "[('a', '<f4'), ('b', '<f4'), ('c', '<f4'), ('d', '<f4'), ('e', '<f4')]";
+        for (dtype, named) in [
+            ("'<i8'", "'<i8'"),
+            ("'|O'", "'|O'"),
+            ("\"<c8\"", "\"<c8\""),
+            ("[('a', '<f4')]", "[('a', '<f4')]"),
+            ("[('a,}]', '<f4', (2,))]", "[('a,}]', '<f4', (2,))]"),
+            (long, "[('a', '<f4'), ('b', '<f4'), ('c', '<f4'), ('d', '<f4'), ('e..."),
+        ] {
+            let message = format!("the array's dtype is {named}; {wanted}");
+            assert_eq!(order(dtype, "False", "(1, 2)"), message);
+        }
         assert!(order("'<f4'", "True", "(1, 2)").contains("ascontiguousarray"));
         assert_eq!(
             order("'<f4'", "False", "(7,)"),
@@ -242,7 +278,7 @@ mod tests {
             "the array has 3 dimensions instead of 2 (rows, values)"
         );
         assert!(order("'<f4'", "False", "(-1, 2)").contains("shape"));
-        assert!(order("'<f4'", "False", "7").contains("shape"));
+        assert_eq!(order("'<f4'", "False", "7"), "its header has the shape 7");
         assert!(header(1, "{}").unwrap_err().contains("no descr"));
         assert!(header(4, "{}").unwrap_err().contains("version 4"));
         assert!(Header::read(&mut b"PAR1....".as_slice()).unwrap_err().contains("magic"));

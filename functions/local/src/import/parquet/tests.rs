@@ -209,6 +209,30 @@ fn files_that_do_not_fit() {
 }
 
 #[test]
+fn two_columns_of_one_name() {
+    let columns = |twice: &'static str| {
+        let all = vec![
+            ("key", keys(&["a"])),
+            ("vector", vectors(&[[1.0, 2.0]])),
+            ("x", keys(&["p"])),
+            ("metadata", keys(&["{}"])),
+        ];
+        let copy = all.iter().find(|(name, _)| *name == twice).cloned();
+        [all, copy.into_iter().collect()].concat()
+    };
+    for twice in ["key", "vector", "x", "metadata"] {
+        let message = format!("two columns have the name {twice:?}; rename one of them");
+        assert_eq!(reason(columns(twice), &mapping()), message);
+    }
+    let only = Mapping {
+        metadata: Some(vec!["metadata".to_owned()]),
+        ..mapping()
+    };
+    let all = read(columns("x"), &only, 0).unwrap();
+    assert_eq!(all.len(), 1, "columns that are not taken may have any names");
+}
+
+#[test]
 fn nulls_are_named() {
     let mut list = ListBuilder::new(Float32Builder::new());
     list.append_value([Some(1.0)]);
@@ -232,6 +256,34 @@ fn nulls_are_named() {
 fn no_rows() {
     let columns = vec![("key", keys(&[])), ("vector", vectors(&[]))];
     assert_eq!(read(columns, &mapping(), 0), Ok(Vec::new()));
+}
+
+/// The dimension that a file of one list column states.
+fn stated_dimension(list: ArrayRef) -> Option<usize> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.parquet");
+    let names: Vec<&str> = vec!["k"; list.len()];
+    let batch = RecordBatch::try_from_iter([("key", keys(&names)), ("vector", list)]).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    ParquetSource::open(&path, &mapping()).unwrap().dimension()
+}
+
+#[test]
+fn dimensions() {
+    let fixed = |rows: usize| {
+        let mut builder = FixedSizeListBuilder::new(Float32Builder::new(), 3);
+        for _ in 0..rows {
+            builder.values().append_slice(&[1.0, 2.0, 3.0]);
+            builder.append(true);
+        }
+        Arc::new(builder.finish()) as ArrayRef
+    };
+    assert_eq!(stated_dimension(fixed(2)), Some(3));
+    assert_eq!(stated_dimension(fixed(0)), Some(3), "the type states it");
+    assert_eq!(stated_dimension(vectors(&[[1.0, 2.0]])), Some(2));
+    assert_eq!(stated_dimension(vectors(&[])), None);
 }
 
 #[test]

@@ -94,6 +94,12 @@ impl Catalog for FaultCatalog {
             .await
     }
 
+    async fn foresee_index(&self, record: &IndexRecord) -> Result<CreateIndex, StoreError> {
+        let arguments = format!("{}/{}", record.bucket, record.index);
+        self.call("foresee_index", arguments, false, self.inner.foresee_index(record))
+            .await
+    }
+
     async fn delete_index(&self, path: &IndexPath, uuid: IndexUuid, now_ms: u64) -> Result<DeleteIndex, StoreError> {
         self.call(
             "delete_index",
