@@ -140,7 +140,9 @@ class MiniStack(Server):
         return [sys.executable, self.folder / "bin" / "ministack"]
 
     def environment(self, port):
-        return {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "PYTHONPATH": str(self.folder)}
+        # Its own address is what the functions that run in it call AWS at.
+        here = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+        return {**here, "PYTHONPATH": str(self.folder)}
 
 
 class DynamoDBLocal(Server):

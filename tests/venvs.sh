@@ -3,7 +3,7 @@
 # an environment whose requirements have not changed is left alone.
 #
 #   tests/venvs.sh              everything that the tests need
-#   tests/venvs.sh main js      only these: main, awscli, old (all old SDKs), js, peers (what the bench compares with)
+#   tests/venvs.sh main js      only these: main, awscli, old (all old SDKs), js, peers (what the bench compares with), deploy (SAM, cargo-lambda)
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -46,6 +46,7 @@ for part in "${@:-all}"; do
     old) old_sdks ;;
     js) javascript ;;
     peers) environment peers tests/requirements-peers.txt ;;
+    deploy) environment deploy tests/requirements-deploy.txt ;;
     *) echo "unknown part: $part" >&2; exit 2 ;;
   esac
 done
