@@ -1,8 +1,13 @@
 #!/usr/bin/env python3
-"""Makes template.yaml: what stands once in `template.head.yaml`, and per function its role, log group, function and
-routes, from the table below. `make_template.py` writes the file; `make_template.py --check` says whether it is current.
+"""The table of functions: their sizes, what their roles permit, their routes. From it are made
+
+template.yaml       with what stands once, in template.head.yaml
+cdk/functions.json  for the construct
+
+make_template.py writes both; make_template.py --check says whether they are current.
 """
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,23 +15,41 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 TEMPLATE = HERE / "template.yaml"
 
-TABLE = "!GetAtt Table.Arn"
-DIRTY = '!Sub "${Table.Arn}/index/dirty"'
-OBJECTS = '!Sub "${Bucket.Arn}/*"'
-BUCKET = "!GetAtt Bucket.Arn"
+FUNCTIONS = HERE / "cdk" / "functions.json"
+
+# MiB and seconds. A new account has 3,008 MB for one function, and few concurrent ones.
+SIZES = {
+    "Control": (256, 30),
+    "Write": (1024, 30),
+    "Read": (1769, 30),
+    "Query": (3008, 30),
+    "Fold": (3008, 300),
+    "Compact": (3008, 900),
+    "Sweep": (256, 60),
+    "Collect": (1024, 900),
+}
+# What permissions are on, as the template names it.
+RESOURCES = {
+    "table": "!GetAtt Table.Arn",
+    "dirty": '!Sub "${Table.Arn}/index/dirty"',
+    "objects": '!Sub "${Bucket.Arn}/*"',
+    "bucket": "!GetAtt Bucket.Arn",
+    "FoldQueue": "!GetAtt FoldQueue.Arn",
+    "CompactQueue": "!GetAtt CompactQueue.Arn",
+}
 # Without s3:ListBucket a missing object is "access denied", not "not found", which readers act on.
-READ_OBJECTS = (("s3:GetObject",), OBJECTS), (("s3:ListBucket",), BUCKET)
-WRITE_OBJECTS = (("s3:PutObject", "s3:AbortMultipartUpload"), OBJECTS)
-RING_FOLD = (("sqs:SendMessage",), "!GetAtt FoldQueue.Arn")
-RING_COMPACT = (("sqs:SendMessage",), "!GetAtt CompactQueue.Arn")
+READ_OBJECTS = (("s3:GetObject",), "objects"), (("s3:ListBucket",), "bucket")
+WRITE_OBJECTS = (("s3:PutObject", "s3:AbortMultipartUpload"), "objects")
+RING_FOLD = (("sqs:SendMessage",), "FoldQueue")
+RING_COMPACT = (("sqs:SendMessage",), "CompactQueue")
 
 
 def table(*actions):
-    return tuple(f"dynamodb:{action}" for action in actions), TABLE
+    return tuple(f"dynamodb:{action}" for action in actions), "table"
 
 
 def hears(queue):
-    return ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"), f"!GetAtt {queue}.Arn"
+    return ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"), queue
 
 
 @dataclass(frozen=True)
@@ -113,16 +136,18 @@ BACKGROUND = (
     Background(
         "Sweep",
         "Sweep",
-        ((("dynamodb:Scan",), DIRTY), RING_FOLD, RING_COMPACT),
+        ((("dynamodb:Scan",), "dirty"), RING_FOLD, RING_COMPACT),
         ON_SCHEDULE.format(name="Sweep", rate="rate(1 minute)", description="Rings again for indexes that have work"),
     ),
     Background(
         "Collect",
         "Collect",
-        (table("GetItem", "Query", "UpdateItem"), *READ_OBJECTS, (("s3:PutObject", "s3:DeleteObject"), OBJECTS)),
+        (table("GetItem", "Query", "UpdateItem"), *READ_OBJECTS, (("s3:PutObject", "s3:DeleteObject"), "objects")),
         ON_SCHEDULE.format(name="Collect", rate="rate(1 hour)", description="Deletes what nothing reaches"),
     ),
 )
+# Sizes of functions that keep shard files in /tmp.
+CACHING = ("Read", "Query")
 TAG_METHODS = {"ListTagsForResource": "GET", "TagResource": "POST", "UntagResource": "DELETE"}
 
 
@@ -141,7 +166,7 @@ def statement(permit):
     return f"""
               - Effect: Allow
                 Action: [{", ".join(actions)}]
-                Resource: {resource}"""
+                Resource: {RESOURCES[resource]}"""
 
 
 def role(function):
@@ -180,7 +205,7 @@ def role(function):
 def body(function):
     name, size = function.name, function.size
     architecture = "!Ref Architecture" if folder(function) == "api" else "x86_64"
-    ephemeral = "!Ref CacheStorage" if size in ("Read", "Query") else "512"
+    ephemeral = "!Ref CacheStorage" if size in CACHING else "512"
     return f"""
   {name}Logs:
     Type: AWS::Logs::LogGroup
@@ -205,11 +230,15 @@ def body(function):
 """
 
 
+def route_keys(operation):
+    """`METHOD /path`, and the same below the older guide's prefix."""
+    method = TAG_METHODS.get(operation.name, "POST")
+    path = "/tags/{resourceArn+}" if operation.name in TAG_METHODS else f"/{operation.name}"
+    return f"{method} {path}", f"{method} /s3-vectors{path}"
+
+
 def routes(operation):
     name = operation.name
-    method, path = TAG_METHODS.get(name, "POST"), f"/{name}"
-    if name in TAG_METHODS:
-        path = "/tags/{resourceArn+}"
     parts = [
         f"""
   {name}Integration:
@@ -230,21 +259,40 @@ def routes(operation):
       SourceArn: !Sub arn:${{AWS::Partition}}:execute-api:${{AWS::Region}}:${{AWS::AccountId}}:${{HttpApi}}/*
 """
     ]
-    for suffix, prefix in (("Route", ""), ("GuideRoute", "/s3-vectors")):
+    for suffix, key in zip(("Route", "GuideRoute"), route_keys(operation), strict=True):
         parts.append(f"""
   {name}{suffix}:
     Type: AWS::ApiGatewayV2::Route
     Properties:
       ApiId: !Ref HttpApi
-      RouteKey: {method} {prefix}{path}
+      RouteKey: {key}
       AuthorizationType: !If [UseIam, AWS_IAM, NONE]
       Target: !Sub integrations/${{{name}Integration}}
 """)
     return "".join(parts)
 
 
-def made():
-    head = (HERE / "template.head.yaml").read_text()
+def functions():
+    """The table as JSON."""
+    rows = [
+        {
+            "name": function.name,
+            "binary": kebab(function.name),
+            "folder": folder(function),
+            "memory": SIZES[function.size][0],
+            "timeout": SIZES[function.size][1],
+            "reads": function.size in CACHING,
+            "permits": [{"actions": list(actions), "on": on} for actions, on in function.permits],
+            "routes": list(route_keys(function)) if isinstance(function, Operation) else [],
+        }
+        for function in (*OPERATIONS, *BACKGROUND)
+    ]
+    return json.dumps(rows, indent=1) + "\n"
+
+
+def template():
+    sizes = "".join(f"\n    {name}: {{Memory: {mib}, Timeout: {seconds}}}" for name, (mib, seconds) in SIZES.items())
+    head = (HERE / "template.head.yaml").read_text().replace("# (sizes)", f"Mappings:\n  Sizes:{sizes}")
     parts = [head.rstrip("\n") + "\n"]
     for operation in OPERATIONS:
         parts += [f"\n  # {operation.name}\n".rstrip(" "), role(operation), body(operation), routes(operation)]
@@ -257,9 +305,12 @@ def made():
 
 
 def main():
-    if sys.argv[1:] == ["--check"]:
-        sys.exit(None if TEMPLATE.read_text() == made() else "infra/template.yaml is not what infra/make_template.py makes")
-    TEMPLATE.write_text(made())
+    for file, text in ((TEMPLATE, template()), (FUNCTIONS, functions())):
+        if sys.argv[1:] == ["--check"]:
+            if file.read_text() != text:
+                sys.exit(f"{file.relative_to(HERE.parent)} is not what infra/make_template.py makes")
+        else:
+            file.write_text(text)
 
 
 if __name__ == "__main__":

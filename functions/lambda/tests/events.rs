@@ -65,13 +65,13 @@ fn answer(answered: &Answered) -> (u16, Value) {
 
 /// Sends the samples of these operations, one after the other; each must be answered with this status.
 macro_rules! send_samples {
-    ($front:expr; $($operation:ident => $status:expr),+ $(,)?) => {
-        $({
+    ($front:expr; $($operation:ident => $status:expr),+ $(,)?) => {{
+        $(
             let answered = send::<ops::$operation>($front, sample(Operation::$operation)).await;
             assert_eq!(answer(&answered).0, $status, "{}: {:?}", stringify!($operation), answer(&answered).1);
-        })+
+        )+
         [$(Operation::$operation),+]
-    };
+    }};
 }
 
 #[tokio::test]
