@@ -14,12 +14,18 @@ build:
 
 test: test-rust test-python ## every test, Rust and Python
 
+# Real servers for the adapters' tests; a plain `cargo test --workspace` shows those as ignored.
+SERVERS := genai-vectors-storage/servers,genai-vectors-service/servers
+
 test-rust:
 	infra/install.sh test
-	cargo test --release --locked --workspace
+	python3 infra/servers.py install minio seaweedfs ministack dynamodb-local dynoxide
+	cargo test --release --locked --workspace --features $(SERVERS)
 
-test-python: build
+# With --tests the binary shares its dependencies with test-rust's build: else two features would build them twice.
+test-python:
 	infra/install.sh test
+	cargo build --release --locked --workspace --bin genai-vectors --tests --features $(SERVERS)
 	tests/venvs.sh
 	tests/run.sh
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is missing, and only that. `install.sh build`: what the build needs; `install.sh python`: also what the
 # programs under tests/ need that load and measure (npm fetches their words); `install.sh test`: also what the tests
-# need; `install.sh ffi-check`: valgrind. Python and JavaScript packages are installed by tests/venvs.sh, pinned.
+# need; `install.sh ffi-check`: valgrind. Python and JavaScript packages are installed by tests/venvs.sh,
+# servers by servers.py, pinned. MinIO is built with Go, which servers.py fetches where it is missing; AWS_ENDPOINT_URL
+# may also point at a MinIO of your own.
 set -euo pipefail
 
 need="${1:-build}"
@@ -44,6 +46,7 @@ if [ "$need" = test ]; then
   want node nodejs
   want curl curl
   want jq jq
+  want java default-jre-headless # DynamoDB Local
 fi
 
 if [ "${#packages[@]}" -gt 0 ]; then

@@ -17,7 +17,7 @@ README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8080"
 BINARY = "./target/release/genai-vectors "
 # Run elsewhere: `make` by whoever runs the tests, servers by the tests of the process, quarantine by its own.
-ELSEWHERE = re.compile(rf"make |(AWS_\w+=\w+ )*{re.escape(BINARY)}(api|quarantine)\b")
+ELSEWHERE = re.compile(rf"make |(AWS_\w+=\S+ )*{re.escape(BINARY)}(api|quarantine)\b")
 
 
 def blocks(language):

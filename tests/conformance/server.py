@@ -6,6 +6,7 @@ through it, so a changed flag is changed here once.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -14,11 +15,15 @@ import subprocess
 import time
 from pathlib import Path
 
+import object_servers
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 # The suite's target when it is not a server of its own, and the key to sign with (a server without keys takes any).
 EXTERNAL = os.environ.get("GENAI_VECTORS_ENDPOINT")
+# Where servers of the suite keep their data instead of a directory: `minio` or `seaweedfs`, started by the suite.
+STORE = os.environ.get("GENAI_VECTORS_TEST_STORE")
 ANY_KEY = (os.environ.get("AWS_ACCESS_KEY_ID", "test"), os.environ.get("AWS_SECRET_ACCESS_KEY", "test"))
 OWNER_KEY = ("AKIDEXAMPLEOWNER", "owner-secret/with+signs=")
 OTHER_KEY = ("AKIDEXAMPLEOTHER", "other-secret")
@@ -74,28 +79,29 @@ def write_keys_file(path: Path) -> Path:
 
 
 class Server:
-    """One server process on one storage directory. Ports are the server's own choice (`--port 0`)."""
+    """One server process on one storage directory, or on `s3://...`. Ports are the server's own choice (`--port 0`)."""
 
     def __init__(
         self,
-        storage: Path,
+        storage: Path | str,
         *flags: str,
         host: str = "127.0.0.1",
         log_path: Path | None = None,
         environment: dict[str, str] | None = None,
     ):
-        self.storage = Path(storage)
+        self.storage = storage
         self.flags = flags
         self.host = host
         self.environment = environment or {}
-        self.log_path = log_path or self.storage.parent / f"{self.storage.name}.server.log"
+        self.log_path = log_path or Path(storage).parent / f"{Path(storage).name}.server.log"
         self.endpoint = ""
         self.process: subprocess.Popen | None = None
 
     def spawn(self) -> Server:
         """Starts the process without waiting for it."""
+        storage, environment = self._place()
         command = [str(binary()), "api", "--host", self.host, "--port", "0"]
-        command += ["--storage", str(self.storage), "--region", REGION, "--account", ACCOUNT]
+        command += ["--storage", storage, "--region", REGION, "--account", ACCOUNT]
         command += ["--log-format", "json", *self.flags]
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
@@ -104,9 +110,18 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=clean_environment(**self.environment),
+                env=clean_environment(**environment),
             )
         return self
+
+    def _place(self) -> tuple[str, dict[str, str]]:
+        """The storage and the environment: with STORE a prefix of its own stands for each directory."""
+        if not STORE or str(self.storage).startswith("s3://"):
+            return str(self.storage), self.environment
+        prefix = hashlib.sha256(str(self.storage).encode()).hexdigest()[:16]
+        cache = {"GENAI_VECTORS_CACHE_DIR": f"{self.storage}-cache"}
+        environment = object_servers.shared(STORE).environment() | cache | self.environment
+        return f"s3://genai-vectors-tests/{prefix}", environment
 
     def start(self, timeout: float = 30.0) -> Server:
         """Starts the process and returns once it has printed its endpoint."""

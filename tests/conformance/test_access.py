@@ -37,7 +37,9 @@ def query(index, **more):
 
 def test_nothing_without_a_policy(guest, guarded):
     index = guarded.index()
-    denied(guest.call("GetVectorBucket", guarded.by_name), "no identity-based policy allows the s3vectors:GetVectorBucket")
+    denied(
+        guest.call("GetVectorBucket", guarded.by_name), "no identity-based policy allows the s3vectors:GetVectorBucket"
+    )
     denied(guest.call("QueryVectors", query(index)))
     denied(guest.call("ListVectorBuckets"))
     denied(guest.call("CreateVectorBucket", vectorBucketName=unique_name("guest")))

@@ -212,11 +212,11 @@ mod tests {
         );
         assert_eq!(request.body, "{}");
         assert_eq!(request.base_path, "/_aws/execute-api/abc/$default");
-        assert_eq!(request.headers[0].0, "content-type");
         assert_eq!(
-            request.headers[1],
+            request.headers[0],
             ("host".to_owned(), "abc.execute-api.us-east-1.amazonaws.com".to_owned())
         );
+        assert_eq!(request.headers[1].0, "content-type");
         assert_eq!(
             (request.received_ms, request.iam_principal),
             (Some(1_795_342_500_000), None)

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use clap::Args;
-use engine::pool::Pool;
-use model::{BucketName, Ids, IndexName, OsRandom, SystemClock};
+use model::{BucketName, IndexName};
 use serde_json::Value;
-use service::{Config, Context, Ports};
-use storage::cas::CasCatalog;
-use storage::local::{Directory, InProcessDoorbell};
-use storage::{IndexPath, ObjectStore};
+use storage::IndexPath;
+
+use crate::database;
+use crate::place::{Place, PlaceArgs};
 
 /// Flags of `genai-vectors inspect`.
 #[derive(Debug, Args)]
@@ -18,9 +17,8 @@ pub(crate) struct InspectArgs {
     bucket: BucketName,
     /// Index in the bucket.
     index: IndexName,
-    /// Directory that holds the database; a server may be running on it.
-    #[arg(long, env = "GENAI_VECTORS_STORAGE", default_value = "./data")]
-    storage: String,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Print JSON instead of tables.
     #[arg(long)]
     json: bool,
@@ -39,7 +37,8 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), String> {
         .build()
         .map_err(|error| format!("cannot start the async runtime: {error}"))?;
     let report = runtime.block_on(async {
-        let ctx = open(&args.storage).await?;
+        let place = Place::of(&args.place, crate::environment)?;
+        let ctx = Arc::new(database::read_only(&place).await?);
         let path = IndexPath {
             bucket: args.bucket.clone(),
             index: args.index.clone(),
@@ -58,26 +57,6 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), String> {
         0 => Ok(()),
         damage => Err(format!("{damage} objects of this index are damaged")),
     }
-}
-
-async fn open(storage: &str) -> Result<Arc<Context>, String> {
-    if storage.contains("://") {
-        return Err(format!("--storage {storage}: only a directory is supported yet"));
-    }
-    let directory = Directory::open_read_only(storage).map_err(|error| error.to_string())?;
-    let ids = Ids::new(Arc::new(SystemClock::new()), Arc::new(OsRandom::new()));
-    let objects: Arc<dyn ObjectStore> = Arc::new(directory);
-    let catalog = CasCatalog::open_read_only(Arc::clone(&objects), ids.clone())
-        .await
-        .map_err(|error| format!("cannot open the catalog in {storage}: {error}"))?;
-    let (doorbell, _rings) = InProcessDoorbell::new();
-    let ports = Ports {
-        objects,
-        catalog: Arc::new(catalog),
-        doorbell: Arc::new(doorbell),
-    };
-    let pool = Arc::new(Pool::new(1).map_err(|error| error.to_string())?);
-    Ok(Arc::new(Context::new(ports, ids, pool, Config::default())))
 }
 
 /// The report for people.

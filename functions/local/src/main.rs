@@ -6,7 +6,8 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `server` | `genai-vectors api`: HTTP in front of the service, status endpoints, shutdown |
-//! | `database` | the database in a directory, opened |
+//! | `place` | where the database is: flags and environment |
+//! | `database` | the database, in a directory or a bucket, opened |
 //! | `quarantine` | the operator's way past a write that cannot be read back |
 //! | `client` | a small signed HTTP client for the tools |
 //! | `import`, `export` | files into an index and back |
@@ -17,6 +18,7 @@ mod database;
 mod export;
 mod import;
 mod inspect;
+mod place;
 mod quarantine;
 mod server;
 
@@ -39,7 +41,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the S3 Vectors API over a data directory.
+    /// Serve the S3 Vectors API over a data directory, MinIO or S3.
     Api(Box<server::ApiArgs>),
     /// Load a Parquet, .npy or JSON lines file into an index, over the API.
     Import(Box<import::ImportArgs>),
@@ -47,8 +49,14 @@ enum Command {
     Export(Box<export::ExportArgs>),
     /// Show what an index is made of: shards, lists, measured recall, sizes.
     Inspect(Box<inspect::InspectArgs>),
-    /// Give up a write that cannot be read back, so that its index answers again; the server must be stopped.
+    /// Give up a write that cannot be read back, so that its index answers again; a directory's server must be stopped.
     Quarantine(quarantine::QuarantineArgs),
+}
+
+/// A variable of the environment that is set to something.
+#[expect(clippy::disallowed_methods, reason = "functions read the environment")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn main() -> ExitCode {

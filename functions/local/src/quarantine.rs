@@ -1,21 +1,20 @@
 //! `genai-vectors quarantine`: gives up the one WAL entry that cannot be read, so that its index answers again
-//! (DESIGN section 4, "Dirty mark"). For a directory that no server is running on.
+//! (DESIGN section 4, "Dirty mark"). For a directory that no server is running on; the servers of a bucket may go on.
 
 use std::io::{BufRead as _, Write as _};
 use std::sync::Arc;
 
 use clap::Args;
-use format::CatalogKind;
 use format::record::WalEntry;
 use model::{BucketName, IndexName};
 use service::indexing::quarantine::{self, Health};
 use service::indexing::{IndexingError, Outcome};
 use service::{Config, Context};
-use storage::cas::marker;
-use storage::local::{Directory, OpenError};
-use storage::{IndexPath, ObjectStore, paths};
+use storage::local::OpenError;
+use storage::{IndexPath, paths};
 
-use crate::database::{self, LockError};
+use crate::database::{self, Store, StoreRefused};
+use crate::place::{Place, PlaceArgs};
 
 /// Flags of `genai-vectors quarantine`.
 #[derive(Debug, Args)]
@@ -24,9 +23,8 @@ pub(crate) struct QuarantineArgs {
     bucket: BucketName,
     /// Index in the bucket.
     index: IndexName,
-    /// Directory that holds the database; its server must be stopped.
-    #[arg(long, env = "GENAI_VECTORS_STORAGE", default_value = "./data")]
-    storage: String,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
@@ -60,31 +58,27 @@ pub(crate) fn run(args: &QuarantineArgs) -> Result<(), String> {
         .build()
         .map_err(|error| format!("cannot start the async runtime: {error}"))?;
     runtime.block_on(async {
-        let ctx = open(args).await?;
-        give_up(&ctx, args).await
+        let place = Place::of(&args.place, crate::environment)?;
+        let ctx = open(&place).await?;
+        give_up(&ctx, args, &place).await
     })
 }
 
-async fn open(args: &QuarantineArgs) -> Result<Arc<Context>, String> {
-    database::refuse_urls(&args.storage).map_err(|error| error.to_string())?;
-    // Looked at before it is locked: a mistyped directory must not become a database.
-    let existing = Directory::open_read_only(&args.storage).map_err(|error| error.to_string())?;
-    marker::verify(&existing, CatalogKind::Documents)
-        .await
-        .map_err(|error| format!("{}: {error}", args.storage))?;
-    let directory = database::lock(&args.storage).map_err(|error| match error {
-        LockError::Directory(OpenError::Locked { .. }) => {
+async fn open(place: &Place) -> Result<Arc<Context>, String> {
+    // Looked at before it is locked: a mistyped name must not become a database.
+    database::require_existing(place).await?;
+    let store = Store::open(place).await.map_err(|error| match error {
+        StoreRefused::Directory(OpenError::Locked { .. }) => {
             format!("{error}: stop it, then run this command again, then start it")
         }
         error => error.to_string(),
     })?;
-    let objects: Arc<dyn ObjectStore> = Arc::new(directory);
-    let stored = Arc::clone(&objects);
-    let (context, _rings) = database::open(&args.storage, stored, objects, None, Config::default()).await?;
+    let objects = Arc::clone(&store.objects);
+    let (context, _rings) = store.serve(objects, None, Config::default()).await?;
     Ok(Arc::new(context))
 }
 
-async fn give_up(ctx: &Arc<Context>, args: &QuarantineArgs) -> Result<(), String> {
+async fn give_up(ctx: &Arc<Context>, args: &QuarantineArgs, place: &Place) -> Result<(), String> {
     let path = IndexPath {
         bucket: args.bucket.clone(),
         index: args.index.clone(),
@@ -92,7 +86,7 @@ async fn give_up(ctx: &Arc<Context>, args: &QuarantineArgs) -> Result<(), String
     let name = format!("{}/{}", args.bucket, args.index);
     let failed = |error: IndexingError| format!("{name}: {error}");
     let tail = quarantine::examine(ctx, &path).await.map_err(failed)?;
-    let tail = tail.ok_or_else(|| format!("index {name} does not exist in {}", args.storage))?;
+    let tail = tail.ok_or_else(|| format!("index {name} does not exist in {place}"))?;
     let suspect = choose(&tail, args.force).map_err(|reason| format!("{name}: {reason}"))?;
     describe(ctx, &path, &suspect).await?;
     if !args.yes && !is_confirmed(&suspect) {

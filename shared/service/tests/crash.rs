@@ -10,6 +10,7 @@
 //! | `play` | plays a script and checks what is left |
 //! | `inspect` | the invariants, on the stored objects |
 //! | `api` | the invariants, as a client sees them |
+//! | `remote`, `mortal` | a database on real servers instead, and the way to its catalog (`servers.rs`) |
 //! | `paused` | processes that are paused before a commit instead of dying |
 //! | `planted` | mistakes that the checks must find |
 #![allow(
@@ -25,9 +26,11 @@ mod crash {
     pub mod api;
     pub mod inspect;
     pub mod model;
+    pub mod mortal;
     mod paused;
     mod planted;
     pub mod play;
+    pub mod remote;
     pub mod script;
     pub mod world;
 }

@@ -8,9 +8,10 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde::Deserialize;
-use storage::aws::{AccessKey, Aws, AwsSettings, Endpoints};
+use storage::aws::{AccessKey, Aws, AwsSettings, Endpoints, Timeouts};
 
 /// One running server. Dropping it stops it.
 #[derive(Debug)]
@@ -68,9 +69,15 @@ impl Server {
             id: self.at.access_key_id.clone(),
             secret: self.at.secret_access_key.clone(),
         };
+        // Some take their time when many want the same object.
+        let timeouts = Timeouts {
+            answer: Duration::from_secs(60),
+            ..Timeouts::default()
+        };
         AwsSettings {
             region: Some("us-east-1".to_owned()),
             endpoints,
+            timeouts,
             key: Some(key),
             ..AwsSettings::default()
         }

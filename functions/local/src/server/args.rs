@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::tuning::EngineArgs;
+use crate::place::PlaceArgs;
 
 /// The largest numbers that flags take: larger ones are mistakes.
 pub(super) const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -26,9 +27,8 @@ pub(crate) struct ApiArgs {
     /// Port to listen on; 0 takes a free one and prints it.
     #[arg(long, env = "SERVER_PORT", default_value_t = 8080)]
     pub(crate) port: u16,
-    /// Directory that holds the database.
-    #[arg(long, env = "GENAI_VECTORS_STORAGE", default_value = "./data")]
-    pub(crate) storage: String,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
     /// Who may call: `none` (default on a loopback address) or `keys` (SigV4; default elsewhere).
     #[arg(long, env = "GENAI_VECTORS_AUTH", value_enum)]
     pub(crate) auth: Option<AuthMode>,
@@ -72,15 +72,16 @@ pub(crate) struct ApiArgs {
     pub(crate) engine: EngineArgs,
 }
 
-/// The disk cache in front of the storage; a directory needs none, since its files are mapped as they are.
+/// The disk cache in front of a bucket; a directory needs none, since its files are mapped as they are.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Disk cache")]
 pub(crate) struct CacheArgs {
-    /// Directory that keeps copies of shard files, checked and bounded; without it there is no disk cache.
+    /// Directory that keeps copies of shard files, checked and bounded. Without it: genai-vectors in the user's cache
+    /// directory for a database in a bucket, else no disk cache.
     #[arg(long, env = "GENAI_VECTORS_CACHE_DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
-    /// MiB that the disk cache may take; what was used longest ago goes first.
-    #[arg(long, env = "GENAI_VECTORS_CACHE_MIB", default_value_t = 10_240, value_parser = clap::value_parser!(u64).range(1..=MAX_DISK_MIB))]
+    /// MiB that the disk cache may take; what was used longest ago goes first. 0: no disk cache.
+    #[arg(long, env = "GENAI_VECTORS_CACHE_MIB", default_value_t = 10_240, value_parser = clap::value_parser!(u64).range(..=MAX_DISK_MIB))]
     pub(crate) cache_mib: u64,
     /// Milliseconds added to every call of the storage, for measuring what a network does.
     #[arg(long, default_value_t = 0, hide = true, value_parser = clap::value_parser!(u64).range(..=60_000))]

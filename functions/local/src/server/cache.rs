@@ -1,5 +1,6 @@
 //! What stands between the service and its storage: the disk cache, and a delay for measuring.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use storage::layers::delay::Delay;
 use storage::layers::disk_cache::{DiskCache, DiskCacheConfig, DiskCacheUsage};
 
 use super::args::CacheArgs;
+use crate::place::Place;
 
 /// The storage, as slow as it shall seem; the catalog's documents are objects too.
 pub(crate) fn delayed(storage: Arc<dyn ObjectStore>, args: &CacheArgs) -> Arc<dyn ObjectStore> {
@@ -21,9 +23,35 @@ pub(crate) fn delayed(storage: Arc<dyn ObjectStore>, args: &CacheArgs) -> Arc<dy
     Arc::new(Delay::new(storage, Duration::from_millis(args.object_delay_ms)))
 }
 
+/// Where the disk cache is, when one is wanted. Several servers may share it.
+pub(crate) fn directory(place: &Place, args: &CacheArgs) -> Option<PathBuf> {
+    if args.cache_mib == 0 {
+        return None;
+    }
+    let default = || match place {
+        Place::Directory(_) => None,
+        Place::Bucket(_) => Some(default_directory(crate::environment)),
+    };
+    args.cache_dir.clone().or_else(default)
+}
+
+fn default_directory(environment: impl Fn(&str) -> Option<String>) -> PathBuf {
+    let of_the_user = environment("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(environment("HOME")?).join(".cache")));
+    match of_the_user {
+        Some(directory) => directory.join("genai-vectors"),
+        None => std::env::temp_dir().join("genai-vectors-cache"),
+    }
+}
+
 /// The disk cache, when one is wanted.
-pub(crate) async fn open(storage: &Arc<dyn ObjectStore>, args: &CacheArgs) -> Option<DiskCache> {
-    let directory = args.cache_dir.as_ref()?;
+pub(crate) async fn open(
+    storage: &Arc<dyn ObjectStore>,
+    directory: Option<&PathBuf>,
+    args: &CacheArgs,
+) -> Option<DiskCache> {
+    let directory = directory?;
     let config = DiskCacheConfig::new(directory, args.cache_mib.saturating_mul(1024 * 1024));
     Some(DiskCache::open(Arc::clone(storage), config).await)
 }

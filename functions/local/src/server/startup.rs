@@ -1,6 +1,7 @@
 //! What is opened and refused before the first request, and the banner.
 
 use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,9 @@ use super::cache;
 use super::connections;
 use super::http::Server;
 use super::metrics::RequestMetrics;
-use crate::database;
+use crate::database::Store;
+use crate::environment;
+use crate::place::{BucketPlace, Place};
 
 /// Log events to standard error; standard output belongs to the banner.
 pub(crate) fn init_logging(args: &ApiArgs) -> Result<(), String> {
@@ -57,24 +60,16 @@ fn check_level(text: &str) -> Result<(), String> {
 /// Opens the database, listens, prints the banner, serves until told to stop.
 pub(crate) async fn serve(args: ApiArgs) -> Result<(), String> {
     let keys = keys(&args)?;
-    if environment("AWS_ENDPOINT_URL").is_some() {
-        eprintln!(
-            "genai-vectors: note: AWS_ENDPOINT_URL is not used, storage in S3 or MinIO is not supported yet: the database is in {}",
-            args.storage
-        );
-    }
-    let directory = database::lock(&args.storage).map_err(|error| error.to_string())?;
-    let stored = cache::delayed(Arc::new(directory), &args.cache);
-    let disk_cache = cache::open(&stored, &args.cache).await;
-    let objects = cache::in_front(&disk_cache, Arc::clone(&stored));
-    let (context, rings) = database::open(
-        &args.storage,
-        stored,
-        objects,
-        args.threads.map(usize::from),
-        config(&args),
-    )
-    .await?;
+    let place = Place::of(&args.place, environment)?;
+    place.refuse_own_address(&args.host, args.port)?;
+    let mut store = Store::open(&place).await.map_err(|error| error.to_string())?;
+    store.objects = cache::delayed(store.objects, &args.cache);
+    let cache_directory = cache::directory(&place, &args.cache);
+    let disk_cache = cache::open(&store.objects, cache_directory.as_ref(), &args.cache).await;
+    let objects = cache::in_front(&disk_cache, Arc::clone(&store.objects));
+    let (context, rings) = store
+        .serve(objects, args.threads.map(usize::from), config(&args))
+        .await?;
     let service = Service::new(context);
     let listener = TcpListener::bind((args.host.as_str(), args.port))
         .await
@@ -90,7 +85,7 @@ pub(crate) async fn serve(args: ApiArgs) -> Result<(), String> {
     });
     let paused = args.indexer == IndexerMode::Paused;
     let indexer = service::indexing::runner::start(Arc::clone(service.context()), rings, paused);
-    banner(&args, &listener)?;
+    banner(&args, &place, cache_directory.as_deref(), &listener)?;
     let stop = stop_signal()?;
     connections::serve(listener, server, stop).await;
     indexer.stop().await;
@@ -182,12 +177,7 @@ fn missing_keys(args: &ApiArgs) -> String {
     )
 }
 
-#[expect(clippy::disallowed_methods, reason = "functions read the environment")]
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn banner(args: &ApiArgs, listener: &TcpListener) -> Result<(), String> {
+fn banner(args: &ApiArgs, place: &Place, cache: Option<&Path>, listener: &TcpListener) -> Result<(), String> {
     let address = listener
         .local_addr()
         .map_err(|error| format!("cannot read the listening address: {error}"))?;
@@ -198,7 +188,8 @@ fn banner(args: &ApiArgs, listener: &TcpListener) -> Result<(), String> {
     };
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     let endpoint = format!("http://{host}:{}", address.port());
-    let storage = std::fs::canonicalize(&args.storage).unwrap_or_else(|_| std::path::PathBuf::from(&args.storage));
+    let storage = shown(place);
+    let cache = cache.map_or_else(String::new, |cache| format!("cache: {}\n", cache.display()));
     let region = &args.region;
     let (auth, credentials) = match args.auth_mode() {
         AuthMode::None => (
@@ -215,7 +206,7 @@ fn banner(args: &ApiArgs, listener: &TcpListener) -> Result<(), String> {
         r#"genai-vectors {version}
 endpoint: {endpoint}
 data: {storage}
-auth: {auth}
+{cache}auth: {auth}
 indexer: {indexer:?}
 
 import boto3
@@ -229,13 +220,33 @@ print(s3vectors.query_vectors(vectorBucketName="demo", indexName="words", topK=1
     queryVector={{"float32": [1.0, 0.0, 0.0]}}, filter={{"kind": "water"}})["vectors"])
 "#,
         version = env!("CARGO_PKG_VERSION"),
-        storage = storage.display(),
         indexer = args.indexer,
     );
     use std::io::Write as _;
     // A closed standard output must not stop the server.
     let _ = std::io::stdout().flush();
     Ok(())
+}
+
+/// Where the data is, in full.
+fn shown(place: &Place) -> String {
+    match place {
+        Place::Directory(directory) => {
+            let path = std::fs::canonicalize(directory).unwrap_or_else(|_| PathBuf::from(directory));
+            path.display().to_string()
+        }
+        Place::Bucket(BucketPlace { location, table, aws }) => {
+            let at = aws
+                .endpoints
+                .s3
+                .as_ref()
+                .map_or_else(String::new, |url| format!(" at {url}"));
+            let table = table
+                .as_ref()
+                .map_or_else(String::new, |table| format!(", catalog in table {table}"));
+            format!("{location}{at}{table}")
+        }
+    }
 }
 
 fn stop_signal() -> Result<impl Future<Output = ()>, String> {

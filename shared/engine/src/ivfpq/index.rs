@@ -92,6 +92,30 @@ impl Index {
         k: usize,
         selector: Option<&[u8]>,
     ) -> Result<Vec<u32>, IvfError> {
+        self.searched(query, lists, k, selector, None)
+    }
+
+    /// [`Index::search`] without a selector, and the distances that the codes tell. They come from tables of 8 bits that
+    /// every call scales anew, so those of different calls compare but roughly.
+    pub(crate) fn search_estimating(
+        &self,
+        query: &[f32],
+        lists: &[u32],
+        k: usize,
+        estimates: &mut Vec<f32>,
+    ) -> Result<Vec<u32>, IvfError> {
+        estimates.clear();
+        self.searched(query, lists, k, None, Some(estimates))
+    }
+
+    fn searched(
+        &self,
+        query: &[f32],
+        lists: &[u32],
+        k: usize,
+        selector: Option<&[u8]>,
+        estimates: Option<&mut Vec<f32>>,
+    ) -> Result<Vec<u32>, IvfError> {
         check_rows(self.shape().dimension, query)?;
         self.check_probes(lists)?;
         let rows = self.rows();
@@ -105,7 +129,7 @@ impl Index {
         if k == 0 || lists.is_empty() {
             return Ok(Vec::new());
         }
-        self.native.search(query, lists, k, selector)
+        self.native.search(query, lists, k, selector, estimates)
     }
 
     /// The codes of a list's rows in the order of the rows, unpacked.

@@ -81,6 +81,7 @@ unsafe extern "C" {
         selector: *const u8,
         selector_bytes: usize,
         rows: *mut u32,
+        estimates: *mut c_float,
         found: *mut usize,
     ) -> c_int;
 }
@@ -341,18 +342,25 @@ impl Native {
         call(|message| unsafe { genai_coarse_distances(message, self.ivf.as_ptr(), query.as_ptr(), out.as_mut_ptr()) })
     }
 
-    /// `lists` exist and differ, 0 < k <= rows, and the selector has a bit for each row.
+    /// `lists` exist and differ, 0 < k <= rows, and the selector has a bit for each row. Replaces `estimates`, if any,
+    /// by the distances that the codes tell, one for each row returned.
     pub(super) fn search(
         &self,
         query: &[f32],
         lists: &[u32],
         k: usize,
         selector: Option<&[u8]>,
+        mut estimates: Option<&mut Vec<f32>>,
     ) -> Result<Vec<u32>, IvfError> {
         self.check_query(query)?;
         let mut rows = vec![0; k];
         let mut found = 0;
-        // SAFETY: lengths are passed with their pointers; the shim writes at most k rows and how many.
+        let estimates_out = estimates.as_deref_mut().map_or(std::ptr::null_mut(), |estimates| {
+            estimates.resize(k, 0.0);
+            estimates.as_mut_ptr()
+        });
+        // SAFETY: lengths are passed with their pointers; the shim writes at most k rows, as many estimates where there
+        // is room for k, and how many.
         call(|message| unsafe {
             genai_search(
                 message,
@@ -364,10 +372,14 @@ impl Native {
                 selector.map_or(std::ptr::null(), <[u8]>::as_ptr),
                 selector.map_or(0, <[u8]>::len),
                 rows.as_mut_ptr(),
+                estimates_out,
                 &raw mut found,
             )
         })?;
         rows.truncate(found);
+        if let Some(estimates) = estimates {
+            estimates.truncate(found);
+        }
         Ok(rows)
     }
 }

@@ -263,6 +263,7 @@ int genai_search(
         const uint8_t* selector,
         size_t selector_bytes,
         uint32_t* rows,
+        float* estimates, // or null
         size_t* found) {
     return guard(message, [&] {
         std::vector<idx_t> keys(lists, lists + probes);
@@ -288,9 +289,12 @@ int genai_search(
                 1, query, k, keys.data(), coarse.data(), distances.data(), labels.data(), false, &parameters);
         // Missing results are labelled -1, at the end; their distances mean nothing.
         size_t count = 0;
-        for (idx_t label : labels) {
-            if (label >= 0) {
-                rows[count++] = uint32_t(label);
+        for (size_t i = 0; i < k; i++) {
+            if (labels[i] >= 0) {
+                if (estimates) {
+                    estimates[count] = distances[i];
+                }
+                rows[count++] = uint32_t(labels[i]);
             }
         }
         *found = count;

@@ -38,9 +38,9 @@ impl Matched {
         &self.keys
     }
 
-    /// The same keys as of `snapshot`, which is not older: less those whose newest version is gone or does not pass.
+    /// The same keys by `snapshot`, which is not older: less those whose newest version is gone or does not pass.
     /// CPU work: called on the pool.
-    pub(crate) fn as_of(mut self, snapshot: &Snapshot) -> Result<Self, ApiError> {
+    pub(crate) fn judged_by(mut self, snapshot: &Snapshot) -> Result<Self, ApiError> {
         if self.index == snapshot.uuid && self.end == snapshot.end() {
             return Ok(self);
         }

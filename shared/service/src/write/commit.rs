@@ -403,6 +403,7 @@ impl Group<'_> {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, for a moment")]
 enum Tried {
     Committed,
     Refused(Found),

@@ -111,7 +111,7 @@ async fn run(ctx: &Context, path: &IndexPath, matched: Matched, deadline_ms: u64
 
 async fn judge(ctx: &Context, matched: Matched, snapshot: &Arc<Snapshot>) -> Result<Matched, ApiError> {
     let snapshot = Arc::clone(snapshot);
-    let judged = ctx.pool.run_next(move || matched.as_of(&snapshot)).await;
+    let judged = ctx.pool.run_next(move || matched.judged_by(&snapshot)).await;
     judged.map_err(|error| errors::pool(&error))?
 }
 

@@ -35,13 +35,21 @@ struct FoundIndex {
     reachable: HashSet<ObjectName>,
 }
 
+/// [`inspect_with`] the catalog that is kept in the store itself.
+pub async fn inspect(store: &MemoryStore, path: &IndexPath) -> Result<Found, String> {
+    inspect_with(&documents(store).await?, store, path).await
+}
+
+/// The catalog that is kept in the store itself, for reading.
+pub async fn documents(store: &MemoryStore) -> Result<CasCatalog, String> {
+    let ids = Ids::new(Arc::new(ManualClock::new(0)), Arc::new(SeededRandom::new(0)));
+    let opened = CasCatalog::open_read_only(Arc::new(store.clone()), ids).await;
+    opened.map_err(text)
+}
+
 /// Opens everything that the record at `path` reaches (I4), and looks for keys that live twice (I3) and for entries
 /// that count twice (I2).
-pub async fn inspect(store: &MemoryStore, path: &IndexPath) -> Result<Found, String> {
-    let ids = Ids::new(Arc::new(ManualClock::new(0)), Arc::new(SeededRandom::new(0)));
-    let catalog = CasCatalog::open_read_only(Arc::new(store.clone()), ids)
-        .await
-        .map_err(text)?;
+pub async fn inspect_with(catalog: &dyn Catalog, store: &MemoryStore, path: &IndexPath) -> Result<Found, String> {
     let bucket = catalog.read_bucket(&path.bucket).await.map_err(text)?.is_some();
     let index = match catalog.read_record(path).await.map_err(text)? {
         Some(record) => Some(open_index(store, record).await?),

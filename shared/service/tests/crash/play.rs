@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use engine::pool::Pool;
+use genai_vectors_service::Context;
 use genai_vectors_service::indexing::{collect, compact, fold, purge::Purger, work};
-use genai_vectors_service::{Config, Context};
 use model::{ApiError, Ids, ManualClock, Operation, SeededRandom};
 use serde_json::{Value, json};
 
@@ -271,10 +270,9 @@ pub async fn sweep(ctx: &Arc<Context>, clock: &ManualClock, holder: &str) -> Res
 /// One of the possible states is what the store holds, down to its objects, and what a process that opens it now
 /// answers. That one is the truth from here on, unless a request is still on its way.
 pub fn check(world: &World, progress: &mut Progress) -> Result<(), String> {
-    let store = world.store.snapshot();
     world::runtime().block_on(async {
         // A store that was never opened to the end holds nothing yet.
-        let found = match inspect::inspect(&store, &api::path(INDEX)).await {
+        let found = match look_into(world).await {
             Ok(found) => found,
             Err(_) if progress.possible == [State::default()] => return Ok(()),
             Err(error) => return Err(error),
@@ -297,10 +295,15 @@ pub fn check(world: &World, progress: &mut Progress) -> Result<(), String> {
     })
 }
 
+/// What the store holds.
+async fn look_into(world: &World) -> Result<inspect::Found, String> {
+    let (store, catalog) = world.photograph().await?;
+    inspect::inspect_with(catalog.as_ref(), &store, &api::path(INDEX)).await
+}
+
 pub async fn reopen_and_observe(world: &World, state: &State) -> Result<(), String> {
     let ids = Ids::new(Arc::clone(&world.clock) as _, Arc::new(SeededRandom::new(u64::MAX / 3)));
-    let (pool, config): (Arc<Pool>, Config) = world.equipment();
-    let service = world::open(Arc::new(world.store.snapshot()), ids, pool, config).await;
+    let service = world.reopen(ids).await?;
     match api::observe(&service, state).await {
         Ok(()) => Ok(()),
         Err(Seen::Wrong(error)) => Err(format!("reopened: {error}")),
@@ -320,6 +323,5 @@ pub fn finish(world: &mut World, progress: &mut Progress, script: &[Step]) -> Re
         return Err("a process died that nobody killed".to_owned());
     }
     check(world, &mut settling).map_err(|error| format!("settled: {error}"))?;
-    let found = world::runtime().block_on(inspect::inspect(&world.store, &api::path(INDEX)))?;
-    found.check_tidy()
+    world::runtime().block_on(look_into(world))?.check_tidy()
 }

@@ -92,6 +92,34 @@ pub fn whole_life() -> Vec<Step> {
     ]
 }
 
+/// Each kind of storage call of [`whole_life`], in fewer steps.
+pub fn short_life() -> Vec<Step> {
+    use Step::{Advance, Collect, Compact, CreateBucket, CreateIndex, DeleteIndex, Fold, Purge, Read, Work};
+    vec![
+        CreateBucket,
+        CreateIndex,
+        put(1, "a b c"),
+        put(2, "d e"),
+        Fold(2),
+        put(3, "a f"),
+        delete("b"),
+        Fold(8),
+        Compact,
+        Advance(10),
+        Collect,
+        Advance(10),
+        Collect,
+        Work,
+        DeleteIndex,
+        CreateIndex,
+        put(4, "a z"),
+        Fold(4),
+        Advance(10),
+        Purge,
+        Read,
+    ]
+}
+
 /// What every recovery ends with: the ordinary work of an indexer that found the database at rest.
 pub fn settle() -> Vec<Step> {
     use Step::{Advance, Collect, Purge, Work};

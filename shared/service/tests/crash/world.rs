@@ -12,11 +12,15 @@ use engine::pool::Pool;
 use genai_vectors_service::{Config, Context, Ports, Service};
 use model::{Clock, Ids, ManualClock, SeededRandom};
 use storage::cas::CasConfig;
-use storage::layers::faults::{FaultPlan, FaultStore};
+use storage::layers::faults::{FaultCatalog, FaultPlan, FaultStore};
 use storage::local::InProcessDoorbell;
-use storage::{CasCatalog, ETag, MemoryStore, ObjectMeta, ObjectName, ObjectStore, StoreError};
+use storage::{CasCatalog, Catalog, ETag, MemoryStore, ObjectMeta, ObjectName, ObjectStore, StoreError};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
+
+use super::inspect::documents;
+use super::mortal::MortalCatalog;
+use super::remote::{Remote, image};
 
 /// 2026-01-01, when tests begin.
 const START_MS: u64 = 1_767_225_600_000;
@@ -130,6 +134,8 @@ impl ObjectStore for Mortal {
 #[derive(Debug)]
 pub struct World {
     pub store: MemoryStore,
+    /// Real servers in place of the memory.
+    remote: Option<Remote>,
     pub faults: FaultStore,
     pub clock: Arc<ManualClock>,
     config: Config,
@@ -163,11 +169,52 @@ impl World {
         Self {
             faults: FaultStore::new(Arc::new(store.clone()), FaultPlan::new()),
             store,
+            remote: None,
             clock: Arc::new(ManualClock::new(image.now_ms)),
             config: config.clone(),
             pool: Arc::clone(pool),
             lives: image.lives,
         }
+    }
+
+    /// An empty database on real servers.
+    pub fn on(remote: Remote, config: &Config, pool: &Arc<Pool>) -> Self {
+        Self {
+            remote: Some(remote),
+            ..Self::new(config, pool)
+        }
+    }
+
+    /// A copy of what the store holds, and the catalog of it.
+    pub async fn photograph(&self) -> Result<(MemoryStore, Arc<dyn Catalog>), String> {
+        let Some(remote) = &self.remote else {
+            let store = self.store.snapshot();
+            let catalog = documents(&store).await?;
+            return Ok((store, Arc::new(catalog)));
+        };
+        let place = remote.connect().await;
+        let store = image(&place.objects).await;
+        let catalog: Arc<dyn Catalog> = match place.table {
+            Some(table) => {
+                let verified = table.verify_read_only(&store).await;
+                verified.map_err(|error| error.to_string())?;
+                Arc::new(table)
+            }
+            None => Arc::new(documents(&store).await?),
+        };
+        Ok((store, catalog))
+    }
+
+    /// A process opens a copy of the store and looks.
+    pub async fn reopen(&self, ids: Ids) -> Result<Service, String> {
+        let (pool, config) = self.equipment();
+        let (store, catalog) = self.photograph().await?;
+        let is_elsewhere = self.remote.as_ref().is_some_and(|remote| remote.table.is_some());
+        Ok(if is_elsewhere {
+            serve(Arc::new(store), catalog, ids, pool, config)
+        } else {
+            open(Arc::new(store), ids, pool, config).await
+        })
     }
 
     /// This moment.
@@ -197,13 +244,30 @@ impl World {
     /// A process opens the store.
     pub fn boot(&mut self) -> Result<Process, Died> {
         self.lives += 1;
-        let mortal = Mortal::new(self.faults.clone(), &Arc::default());
-        let death = Arc::clone(&mortal.death);
         let runtime = runtime();
         // Far apart: the generator steps from one seed to the next by addition.
         let seed = self.lives.wrapping_mul(0x0123_4567_89AB_CDEF);
         let ids = Ids::new(Arc::clone(&self.clock) as _, Arc::new(SeededRandom::new(seed)));
-        let opened = open(Arc::new(mortal), ids, Arc::clone(&self.pool), self.config.clone());
+        let mut table = None;
+        if let Some(remote) = &self.remote {
+            // Connections of their own: those of a dead process died with it.
+            let place = runtime.block_on(remote.connect());
+            self.faults = FaultStore::new(Arc::new(place.objects), self.plan().clone());
+            table = place.table;
+        }
+        let mortal = Mortal::new(self.faults.clone(), &Arc::default());
+        let death = Arc::clone(&mortal.death);
+        let (pool, config) = self.equipment();
+        let plan = self.plan().clone();
+        let opened = async {
+            let Some(table) = table else {
+                return open(Arc::new(mortal), ids, pool, config).await;
+            };
+            let objects: Arc<dyn ObjectStore> = Arc::new(mortal);
+            table.verify(objects.as_ref(), true).await.unwrap();
+            let catalog = MortalCatalog::new(FaultCatalog::new(Arc::new(table), plan.clone()), plan, &death);
+            serve(objects, Arc::new(catalog), ids, pool, config)
+        };
         let service = runtime.block_on(until(&death, opened))?;
         Ok(Process {
             runtime,
@@ -242,7 +306,7 @@ async fn until<T>(death: &Notify, work: impl Future<Output = T>) -> Result<T, Di
 
 pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .expect("a runtime")
 }
@@ -262,10 +326,21 @@ pub async fn open(objects: Arc<dyn ObjectStore>, ids: Ids, pool: Arc<Pool>, conf
             .await
             .unwrap_or_else(|second| panic!("{first}; then {second}")),
     };
+    serve(objects, Arc::new(catalog), ids, pool, config)
+}
+
+/// A service over this store and that catalog, with nothing in memory.
+pub fn serve(
+    objects: Arc<dyn ObjectStore>,
+    catalog: Arc<dyn Catalog>,
+    ids: Ids,
+    pool: Arc<Pool>,
+    config: Config,
+) -> Service {
     let (doorbell, _rings) = InProcessDoorbell::new();
     let ports = Ports {
         objects,
-        catalog: Arc::new(catalog),
+        catalog,
         doorbell: Arc::new(doorbell),
     };
     Service::new(Context::new(ports, ids, pool, config))

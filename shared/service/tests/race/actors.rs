@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use storage::{MemoryStore, StoreError};
 use tokio::time::sleep;
 
-use super::Arena;
+use super::arena::Arena;
 use crate::crash::api::{self, INDEX, Seen};
 use crate::crash::inspect::{differ, inspect};
 use crate::crash::model::{DIMENSION, Rows};

@@ -40,6 +40,12 @@ pub enum AwsError {
         /// What the search for keys said.
         reason: String,
     },
+    /// Nobody says in which region it is.
+    #[error("no region for {server}: set AWS_REGION")]
+    NoRegion {
+        /// The service.
+        server: String,
+    },
     /// The key is not one that the server knows.
     #[error("{server} does not know the access key: check AWS_ACCESS_KEY_ID")]
     UnknownKey {
@@ -109,8 +115,8 @@ fn hint(region: &Option<String>) -> String {
 }
 
 impl AwsError {
-    /// The operator's half of a storage error, if it came from here.
-    pub fn of(error: &StoreError) -> Option<&Self> {
+    /// The operator's half of an error, if a request is among its causes.
+    pub fn of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
         let mut cause: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(error) = cause {
             if let Some(found) = error.downcast_ref() {
@@ -148,8 +154,8 @@ pub(crate) struct Failure {
     pub(crate) error: AwsError,
 }
 
-/// Codes that say: later, and nothing was done.
-const THROTTLED: [&str; 8] = [
+/// Codes that say: later, and nothing was done. The last two: another write of the item was going on.
+const THROTTLED: [&str; 10] = [
     "SlowDown",
     "Throttling",
     "ThrottlingException",
@@ -158,6 +164,8 @@ const THROTTLED: [&str; 8] = [
     "RequestLimitExceeded",
     "ProvisionedThroughputExceededException",
     "TooManyRequestsException",
+    "TransactionConflictException",
+    "ReplicatedWriteConflictException",
 ];
 
 impl Failure {
@@ -215,7 +223,7 @@ fn kind(status: Option<u16>, code: Option<&str>) -> Kind {
         Some(507) => Kind::Full,
         // The server gave up waiting for the request.
         Some(408) => Kind::Unknown,
-        Some(400..=499 | 300..=399) if code != Some("RequestTimeout") => Kind::Rejected,
+        Some(300..=499) if code != Some("RequestTimeout") => Kind::Rejected,
         _ => Kind::Unknown,
     }
 }
@@ -254,7 +262,8 @@ fn reason(status: Option<u16>, code: Option<&str>, message: Option<&str>, error:
         last = cause;
     }
     match status {
-        Some(status) => format!("status {status} ({last})"),
+        // Not even an error of the protocol.
+        Some(status) => format!("status {status} and no error code: is it the right server?"),
         None => last.to_string(),
     }
 }
@@ -274,6 +283,7 @@ fn explain(
     } = request;
     if !answered {
         return match kind {
+            Kind::Rejected if reason.to_ascii_lowercase().contains("region") => AwsError::NoRegion { server },
             Kind::Rejected => AwsError::NoKeys { server, reason },
             _ => AwsError::Unreachable { server, reason },
         };
@@ -300,5 +310,90 @@ fn explain(
             resource,
             reason,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::error::ErrorMetadata;
+    use aws_sdk_s3::primitives::SdkBody;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn failure(status: u16, code: Option<&str>) -> Failure {
+        let mut metadata = ErrorMetadata::builder();
+        if let Some(code) = code {
+            metadata = metadata.code(code).message("the message");
+        }
+        let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+        let request = Request {
+            server: "S3 at http://here".to_owned(),
+            action: "s3:PutObject",
+            resource: "bucket b".to_owned(),
+        };
+        Failure::new(&SdkError::service_error(metadata.build(), response), request)
+    }
+
+    #[rstest]
+    #[case::a_missing_object(404, Some("NoSuchKey"), Kind::NotFound)]
+    #[case::a_missing_object_without_a_body(404, None, Kind::NotFound)]
+    #[case::a_missing_bucket_is_no_missing_object(404, Some("NoSuchBucket"), Kind::Rejected)]
+    #[case::a_condition(412, Some("PreconditionFailed"), Kind::Refused)]
+    #[case::another_conditional_write(409, Some("ConditionalRequestConflict"), Kind::Refused)]
+    #[case::dynamodb_condition(400, Some("ConditionalCheckFailedException"), Kind::Refused)]
+    #[case::slow_down(503, Some("SlowDown"), Kind::Throttled)]
+    #[case::dynamodb_throttled(400, Some("ProvisionedThroughputExceededException"), Kind::Throttled)]
+    #[case::a_transaction_on_the_item(400, Some("TransactionConflictException"), Kind::Throttled)]
+    #[case::too_many(429, None, Kind::Throttled)]
+    #[case::minio_lost_its_quorum(503, Some("SlowDownWrite"), Kind::Unknown)]
+    #[case::internal(500, Some("InternalError"), Kind::Unknown)]
+    #[case::an_error_inside_a_success(200, Some("InternalError"), Kind::Unknown)]
+    #[case::unavailable(503, None, Kind::Unknown)]
+    #[case::the_body_came_too_slowly(400, Some("RequestTimeout"), Kind::Unknown)]
+    #[case::minio_is_full(507, Some("XMinioStorageFull"), Kind::Full)]
+    #[case::forbidden(403, Some("AccessDenied"), Kind::Rejected)]
+    #[case::invalid(400, Some("ValidationException"), Kind::Rejected)]
+    fn what_became_of_a_request(#[case] status: u16, #[case] code: Option<&str>, #[case] kind: Kind) {
+        assert_eq!(failure(status, code).kind, kind);
+    }
+
+    #[rstest]
+    #[case(403, Some("InvalidAccessKeyId"), "check AWS_ACCESS_KEY_ID")]
+    #[case(403, Some("SignatureDoesNotMatch"), "check AWS_SECRET_ACCESS_KEY")]
+    #[case(403, Some("AccessDenied"), "may not call s3:PutObject on bucket b")]
+    #[case(404, Some("NoSuchBucket"), "bucket b does not exist on S3 at http://here")]
+    #[case(400, Some("MalformedXML"), "400 MalformedXML: the message")]
+    #[case(404, None, "is it the right server?")]
+    fn operators_read_what_to_do(#[case] status: u16, #[case] code: Option<&str>, #[case] hint: &str) {
+        let error = failure(status, code).into_store_error("v1/x");
+        let shown = AwsError::of(&error).map_or_else(|| failure(status, code).error.to_string(), ToString::to_string);
+        assert!(shown.contains(hint), "{shown}");
+        assert!(!shown.contains('\n'), "{shown}");
+    }
+
+    #[test]
+    fn without_an_answer_nobody_knows() {
+        let request = || Request {
+            server: "S3 at http://here".to_owned(),
+            action: "s3:PutObject",
+            resource: "bucket b".to_owned(),
+        };
+        let late: SdkError<ErrorMetadata, HttpResponse> = SdkError::timeout_error("too late");
+        let failure = Failure::new(&late, request());
+        assert_eq!(failure.kind, Kind::Unknown);
+        assert!(
+            failure
+                .error
+                .to_string()
+                .contains("cannot reach S3 at http://here (too late)")
+        );
+        let unsigned: SdkError<ErrorMetadata, HttpResponse> = SdkError::construction_failure("no credentials");
+        let failure = Failure::new(&unsigned, request());
+        assert_eq!(failure.kind, Kind::Rejected);
+        assert!(failure.error.to_string().contains("set AWS_ACCESS_KEY_ID"));
+        let nowhere: SdkError<ErrorMetadata, HttpResponse> = SdkError::construction_failure("Missing Region");
+        let failure = Failure::new(&nowhere, request());
+        assert!(failure.error.to_string().contains("set AWS_REGION"));
     }
 }

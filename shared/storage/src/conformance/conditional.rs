@@ -76,7 +76,7 @@ pub(super) async fn one_create_wins(one: &Arc<dyn ObjectStore>, other: &Arc<dyn 
         for (racer, task) in racers.into_iter().enumerate() {
             match task.await.unwrap() {
                 Ok(etag) => winners.push((racer, etag)),
-                Err(error) => assert!(error.is_conflict(), "{error}"),
+                Err(error) => assert!(error.is_conflict(), "{error:?}"),
             }
         }
         let [(winner, etag)] = winners.as_slice() else {
@@ -102,7 +102,7 @@ pub(super) async fn one_put_wins(one: &Arc<dyn ObjectStore>, other: &Arc<dyn Obj
         for (racer, task) in racers.into_iter().enumerate() {
             match task.await.unwrap() {
                 Ok(()) => winners.push(racer),
-                Err(error) => assert!(error.is_conflict(), "{error}"),
+                Err(error) => assert!(error.is_conflict(), "{error:?}"),
             }
         }
         assert_eq!(winners.len(), if kinds == 1 { RACERS } else { 1 });

@@ -77,6 +77,11 @@ pub(super) async fn buckets(one: &Arc<dyn Catalog>, other: &Arc<dyn Catalog>, sa
         other.delete_bucket(&bucket.name, rival.uuid).await.unwrap(),
         DeleteBucket::Deleted
     );
+    // A copy of the creation that arrives late does not bring back what was deleted.
+    one.create_bucket(&rival).await.unwrap();
+    for catalog in [one, other] {
+        assert_eq!(catalog.read_bucket(&bucket.name).await.unwrap(), None);
+    }
 }
 
 pub(super) async fn indexes(one: &Arc<dyn Catalog>, other: &Arc<dyn Catalog>, samples: &Samples) {
@@ -272,4 +277,11 @@ pub(super) async fn a_name_again(one: &Arc<dyn Catalog>, other: &Arc<dyn Catalog
         one.append(&path, &samples.append(&new)).await.unwrap(),
         Commit::Refused(None)
     );
+    // A copy of the creation that arrives late does not bring back what was deleted.
+    one.create_index(&new).await.unwrap();
+    for catalog in [one, other] {
+        assert_eq!(catalog.read_record(&path).await.unwrap(), None);
+        let listed = catalog.list_indexes(&path.bucket, &all(10)).await.unwrap().unwrap();
+        assert_eq!(listed.indexes, []);
+    }
 }

@@ -46,6 +46,37 @@ fn the_nearest_codes_are_found_at_every_dimension() {
     }
 }
 
+/// Several searches of some lists each, merged by their estimates, find what one search of all of them finds.
+#[test]
+fn estimates_of_different_lists_compare() {
+    for code in all_codes(8) {
+        let shape = Shape {
+            dimension: 32,
+            metric: Metric::L2,
+            nlist: 12,
+            code,
+        };
+        let (index, rows) = built(shape, &clustered(3_000, 32, 4));
+        let lists = all_lists(&index);
+        let (mut common, mut wanted) = (0, 0);
+        for query in rows.chunks_exact(32).take(50) {
+            let mut merged = Vec::new();
+            for part in lists.chunks(5) {
+                let mut estimates = Vec::new();
+                let found = index.search_estimating(query, part, 60, &mut estimates).unwrap();
+                assert_eq!(found, index.search(query, part, 60, None).unwrap());
+                assert!(estimates.is_sorted() && estimates.len() == found.len(), "{code:?}");
+                merged.extend(estimates.into_iter().zip(found));
+            }
+            merged.sort_by(|left, right| left.0.total_cmp(&right.0));
+            let at_once = index.search(query, &lists, 60, None).unwrap();
+            wanted += at_once.len();
+            common += merged[..60].iter().filter(|(_, row)| at_once.contains(row)).count();
+        }
+        assert!(common * 100 >= wanted * 95, "{code:?}: {common} of {wanted}");
+    }
+}
+
 #[test]
 fn the_nearest_codes_are_found_at_dimension_4096() {
     for metric in BOTH_METRICS {

@@ -100,8 +100,8 @@ fn change(key: Item, new: Option<String>, revision: Option<u64>, has_text: bool)
     }
 }
 
-fn to_stored(found: &Item, what: &String) -> Result<Stored, StoreError> {
-    let read = Reader::new(found, what);
+fn to_stored(found: &Item, what: &str) -> Result<Stored, StoreError> {
+    let read = Reader::new(found, &what);
     let text = read
         .has(schema::TEXT)
         .then(|| read.text(schema::TEXT).map(str::to_owned));

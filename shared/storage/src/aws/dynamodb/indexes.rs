@@ -1,6 +1,7 @@
 //! Indexes: create, delete, list; and the walks over everything.
 
 use format::{IndexRecord, TOMBSTONE_SCHEMA};
+use futures::{StreamExt, TryStreamExt};
 use model::{BucketName, BucketUuid, IndexName, IndexUuid};
 
 use super::DynamoCatalog;
@@ -8,11 +9,13 @@ use super::item::{self, Reader};
 use super::request::Query;
 use super::schema::{self, Item, number, text};
 use super::transact::{Attempts, Transacted};
-use crate::catalog::{CreateIndex, DeleteIndex, DirtyIndex, IndexNames, IndexPath, NamePage, Tombstone};
+use crate::catalog::{CreateIndex, DeleteIndex, DirtyIndex, IndexNames, IndexPath, NameEntry, NamePage, Tombstone};
 use crate::error::StoreError;
 
 /// Items read per request at most.
 const PAGE: usize = 1000;
+/// Buckets walked at a time.
+const PARALLEL_READS: usize = 32;
 
 impl DynamoCatalog {
     pub(super) async fn create_index_items(&self, record: &IndexRecord) -> Result<CreateIndex, StoreError> {
@@ -175,21 +178,33 @@ impl DynamoCatalog {
             limit: usize::MAX,
             ..NamePage::default()
         };
+        let buckets = self.list_bucket_items(&everything).await?;
+        let mut walked = futures::stream::iter(buckets)
+            .map(|bucket| self.walk_bucket(bucket.name))
+            .buffered(PARALLEL_READS);
         let mut found = Vec::new();
-        for bucket in self.list_bucket_items(&everything).await? {
-            let bucket = BucketName::parse(&bucket.name)
-                .map_err(|_| StoreError::corrupt(&bucket.name, "it is not the name of a bucket"))?;
-            for entry in self
-                .list_names(&schema::names_pk(&bucket), &everything, |_| Ok(true))
-                .await?
-            {
-                let index = IndexName::parse(&entry.name)
-                    .map_err(|_| StoreError::corrupt(&entry.name, "it is not the name of an index"))?;
-                let bucket = bucket.clone();
-                found.push((IndexPath { bucket, index }, IndexUuid(entry.uuid)));
-            }
+        while let Some(indexes) = walked.try_next().await? {
+            found.extend(indexes);
         }
         Ok(found)
+    }
+
+    async fn walk_bucket(&self, name: String) -> Result<Vec<(IndexPath, IndexUuid)>, StoreError> {
+        let everything = NamePage {
+            limit: usize::MAX,
+            ..NamePage::default()
+        };
+        let corrupt = |name: &str| StoreError::corrupt(name, "it is no name");
+        let bucket = BucketName::parse(&name).map_err(|_| corrupt(&name))?;
+        let named = self
+            .list_names(&schema::names_pk(&bucket), &everything, |_| Ok(true))
+            .await?;
+        let path = |entry: NameEntry| {
+            let index = IndexName::parse(&entry.name).map_err(|_| corrupt(&entry.name))?;
+            let bucket = bucket.clone();
+            Ok((IndexPath { bucket, index }, IndexUuid(entry.uuid)))
+        };
+        named.into_iter().map(path).collect()
     }
 
     pub(super) async fn read_tombstones(&self) -> Result<Vec<Tombstone>, StoreError> {

@@ -138,12 +138,12 @@ mod tests {
     #[test]
     fn a_records_key_leads_back_to_its_path() {
         let path = IndexPath {
-            bucket: BucketName::parse("my.bucket").unwrap(),
+            bucket: BucketName::parse("my-bucket").unwrap(),
             index: IndexName::parse("my.index").unwrap(),
         };
         let key = record_key(&path);
         let pk = key[PK].as_s().unwrap();
-        assert_eq!((pk.as_str(), record_path(pk)), ("R#my.bucket/my.index", Some(path)));
-        assert_eq!(record_path("B#my.bucket"), None);
+        assert_eq!((pk.as_str(), record_path(pk)), ("R#my-bucket/my.index", Some(path)));
+        assert_eq!(record_path("B#my-bucket"), None);
     }
 }
