@@ -1,4 +1,6 @@
-// One stack with one deployment: `npx cdk deploy -c environment=prod -c authMode=keys`.
+// One stack with one deployment: `npx cdk deploy -c environmentName=prod -c authMode=keys`.
+
+import * as path from "node:path";
 
 import { App, CfnOutput, Stack } from "aws-cdk-lib";
 
@@ -6,13 +8,16 @@ import { GenaiVectors } from "../lib/genai-vectors";
 
 const app = new App();
 const context = (name: string): string | undefined => app.node.tryGetContext(name);
-const stack = new Stack(app, "genai-vectors", { description: "genai-vectors, a vector database that speaks the Amazon S3 Vectors API" });
-const authMode = context("authMode") === "iam" ? "iam" : "keys";
+const environmentName = context("environmentName") ?? "prod";
+const stack = new Stack(app, context("stackName") ?? "genai-vectors", {
+  description: "genai-vectors, a vector database that speaks the Amazon S3 Vectors API - one function per operation",
+});
 const vectors = new GenaiVectors(stack, "Vectors", {
-  environmentName: context("environment"),
-  authMode,
-  codeRoot: context("codeRoot"),
+  codeRoot: context("codeRoot") ?? path.join(__dirname, "..", "..", "..", ".aws-sam", "build"),
+  environmentName,
+  authMode: context("authMode") === "iam" ? "iam" : "keys",
   publicBasePath: context("publicBasePath"),
+  alarmEmail: context("alarmEmail"),
 });
 new CfnOutput(stack, "ApiUrl", { value: vectors.url });
 new CfnOutput(stack, "ApiId", { value: vectors.api.ref });
