@@ -34,11 +34,22 @@ def tool(name: str) -> str:
     return found or sys.exit(f"aws_local.py: {name} is missing: tests/venvs.sh deploy")
 
 
-def sam(emulator: Emulator, *arguments: str) -> None:
-    deploy = ROOT / ".venvs" / "deploy" / "bin"
-    path = f"{deploy}:{os.environ['PATH']}"
-    environment = emulator.environment(SAM_CLI_TELEMETRY="0", PATH=path)
-    subprocess.run([tool("sam"), *arguments], check=True, cwd=ROOT, env=environment, stdout=sys.stderr)
+def sam(environment: dict[str, str], *arguments: str) -> None:
+    """Runs SAM with cargo-lambda beside it. What it says goes to standard error."""
+    path = f"{ROOT / '.venvs' / 'deploy' / 'bin'}:{os.environ['PATH']}"
+    ran = subprocess.run(
+        [tool("sam"), *arguments],
+        cwd=ROOT,
+        env=environment | {"SAM_CLI_TELEMETRY": "0", "PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+    )
+    if ran.returncode != 0:
+        sys.exit(f"aws_local.py: sam {arguments[0]} failed")
+
+
+def build() -> None:
+    sam(dict(os.environ), "build")
 
 
 def owner_key() -> tuple[str, str, bool]:
@@ -64,7 +75,8 @@ def access_keys(owner: tuple[str, str]) -> str:
 def deploy(emulator: Emulator, parameters: list[str]) -> dict[str, str]:
     """The stack's outputs."""
     overrides = [f"PublicBasePath={BASE_PATH}", *parameters]
-    sam(emulator, "deploy", "--stack-name", STACK, "--no-confirm-changeset", "--parameter-overrides", *overrides)
+    options = ["--stack-name", STACK, "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", *overrides]
+    sam(emulator.environment(), "deploy", *options)
     stacks = emulator.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
 
@@ -77,16 +89,17 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: sys.exit(0))
+    if not arguments.no_build:
+        build()
     enforced = {"AUTH": "true"} if arguments.enforce_iam else {}
     with Emulator(**enforced) as emulator:
-        if not arguments.no_build:
-            sam(emulator, "build")
         outputs = deploy(emulator, arguments.parameters)
         key_id, secret, made = owner_key()
-        # As an operator would rotate keys: into the secret, without redeploying.
-        emulator.client("secretsmanager").put_secret_value(
-            SecretId=outputs["AccessKeysSecretArn"], SecretString=access_keys((key_id, secret))
-        )
+        if "AccessKeysSecretArn" in outputs:
+            # As an operator would rotate keys: into the secret, without redeploying.
+            emulator.client("secretsmanager").put_secret_value(
+                SecretId=outputs["AccessKeysSecretArn"], SecretString=access_keys((key_id, secret))
+            )
         endpoint = f"{emulator.endpoint}/_aws/execute-api/{outputs['ApiId']}/$default"
         print(f"endpoint: {endpoint}")
         if made:

@@ -206,6 +206,8 @@ def body(function):
     name, size = function.name, function.size
     architecture = "!Ref Architecture" if folder(function) == "api" else "x86_64"
     ephemeral = "!Ref CacheStorage" if size in CACHING else "512"
+    # The others keep what fits into the 512 MiB that they have.
+    cache = "\n      Environment: {Variables: {GENAI_VECTORS_CACHE_MIB: !Ref CacheMib}}" if size in CACHING else ""
     return f"""
   {name}Logs:
     Type: AWS::Logs::LogGroup
@@ -216,17 +218,17 @@ def body(function):
   {name}Function:
     Type: AWS::Serverless::Function
     Metadata:
-      BuildMethod: rust-cargolambda
-      BuildProperties: {{Binary: {kebab(name)}}}
+      BuildMethod: makefile
+      WorkingDirectory: ..
     Properties:
       FunctionName: !Sub genai-vectors-${{EnvironmentName}}-{kebab(name)}
-      CodeUri: ../functions/{folder(function)}
+      CodeUri: ../functions
       Architectures: [{architecture}]
       MemorySize: !FindInMap [Sizes, {size}, Memory]
       Timeout: !FindInMap [Sizes, {size}, Timeout]
       EphemeralStorage: {{Size: {ephemeral}}}
       Role: !GetAtt {name}Role.Arn
-      LoggingConfig: {{LogGroup: !Ref {name}Logs}}
+      LoggingConfig: {{LogGroup: !Ref {name}Logs}}{cache}
 """
 
 

@@ -62,7 +62,7 @@ class Server:
     def command(self, port, data):
         raise NotImplementedError
 
-    def environment(self, port):
+    def environment(self, port, data):
         return {}
 
 
@@ -108,7 +108,7 @@ class MinIO(Server):
         address, console = f"127.0.0.1:{port}", f"127.0.0.1:{console}"
         return [self.folder / "minio", "server", data, "--address", address, "--console-address", console, "--quiet"]
 
-    def environment(self, port):
+    def environment(self, port, data):
         return {"MINIO_ROOT_USER": self.keys[0], "MINIO_ROOT_PASSWORD": self.keys[1], "MINIO_BROWSER": "off"}
 
 
@@ -152,10 +152,10 @@ class MiniStack(Server):
     def command(self, port, data):
         return [sys.executable, self.folder / "bin" / "ministack"]
 
-    def environment(self, port):
-        # Its own address is what the functions that run in it call AWS at.
+    def environment(self, port, data):
+        # Its own address is what the functions that run in it call AWS at; what it unpacks goes when it does.
         here = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
-        return {**here, "PYTHONPATH": str(self.folder)}
+        return {**here, "PYTHONPATH": str(self.folder), "TMPDIR": str(data)}
 
 
 class DynamoDBLocal(Server):
@@ -265,7 +265,7 @@ def start(name):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     process = subprocess.Popen(
         [str(part) for part in server.command(port, data)],
-        env={**environment, **server.environment(port)},
+        env={**environment, **server.environment(port, data)},
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,

@@ -32,6 +32,9 @@ pub struct HttpEvent {
     /// Names in lower case; several headers of one name are joined by commas.
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    /// What the header `cookie` held: API Gateway takes it apart.
+    #[serde(default)]
+    cookies: Vec<String>,
     #[serde(default)]
     body: Option<String>,
     #[serde(default)]
@@ -110,6 +113,10 @@ impl Request {
             }
             Some(text) => Bytes::from(text),
         };
+        let mut headers: Vec<(String, String)> = event.headers.into_iter().map(lower_case).collect();
+        if !event.cookies.is_empty() {
+            headers.push(("cookie".to_owned(), event.cookies.join("; ")));
+        }
         let base_path = public_base_path
             .replace("{apiId}", &context.api_id)
             .replace("{stage}", &context.stage);
@@ -117,7 +124,7 @@ impl Request {
             method: context.http.method,
             paths: sent_paths(&event.raw_path),
             query: event.raw_query_string,
-            headers: event.headers.into_iter().map(lower_case).collect(),
+            headers,
             body,
             iam_principal: context.authorizer.and_then(|authorizer| authorizer.iam?.user_arn),
             received_ms: u64::try_from(context.time_epoch).ok().filter(|ms| *ms > 0),
@@ -221,6 +228,16 @@ mod tests {
             (request.received_ms, request.iam_principal),
             (Some(1_795_342_500_000), None)
         );
+    }
+
+    /// Somebody may sign it.
+    #[test]
+    fn cookies_are_a_header_again() {
+        let sent = json!({"cookies": ["a=1", "b=2"]});
+        let request = Request::from_event(event(&sent), "").unwrap();
+        assert_eq!(request.header("cookie"), Some("a=1; b=2"));
+        let none = Request::from_event(event(&json!({})), "").unwrap();
+        assert_eq!(none.header("cookie"), None);
     }
 
     #[test]

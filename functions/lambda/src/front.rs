@@ -98,9 +98,16 @@ impl Front {
         let request = Request::from_event(event, &self.public_base_path)?;
         *received = request.body.len();
         let deadline_ms = self.deadline_ms(&request, ends_ms);
-        let (resource_arn, tag_keys) = routed(&request, O::OPERATION)?;
-        let caller = self.caller(&request).await?;
-        let body = self.inflated(&request).await?;
+        let left = Duration::from_millis(deadline_ms.saturating_sub(self.context.now_ms()));
+        let answer = tokio::time::timeout(left, self.perform::<O>(&request, deadline_ms)).await;
+        answer.map_err(|_| errors::unavailable("The request took too long"))?
+    }
+
+    /// Whatever this waits for (keys, the CPU pool, the stores), the caller gives up at the deadline.
+    async fn perform<O: Perform>(&self, request: &Request, deadline_ms: u64) -> Result<Vec<u8>, ApiError> {
+        let (resource_arn, tag_keys) = routed(request, O::OPERATION)?;
+        let caller = self.caller(request).await?;
+        let body = self.inflated(request).await?;
         let input = Input {
             body,
             resource_arn,
@@ -108,9 +115,7 @@ impl Front {
             caller,
             deadline_ms,
         };
-        let left = Duration::from_millis(deadline_ms.saturating_sub(self.context.now_ms()));
-        let answer = tokio::time::timeout(left, O::run(&self.context, &input)).await;
-        answer.map_err(|_| errors::unavailable("The request took too long"))?
+        O::run(&self.context, &input).await
     }
 
     /// A cold function has spent some of the time before it began.

@@ -81,7 +81,7 @@ struct Function {
 
 impl Function {
     async fn open<O: Perform>(settings: Settings) -> Result<Self, StartError> {
-        let aws = open::aws(&settings).await;
+        let aws = open::aws(&settings, open::request_timeouts()).await;
         let objects = objects::<O>(&settings, &aws).await?;
         let doorbell = if const { O::NEEDS.doorbell() } {
             open::doorbell(&settings, &aws)?

@@ -80,7 +80,7 @@ fn each_operation_has_a_function_with_routes() {
     for operation in Operation::ALL {
         let function = resource(&template, &format!("{operation}Function"));
         assert!(
-            function.contains(&format!("Binary: {}}}", kebab(operation))),
+            function.contains("BuildMethod: makefile") && function.contains(&kebab(operation)),
             "{operation}: {function}"
         );
         assert!(
@@ -137,6 +137,23 @@ fn each_role_fits_what_its_operation_needs() {
         let writes_items = ["PutItem", "UpdateItem", "DeleteItem"].iter().any(|action| has(action));
         assert!(!(only_reads && writes_items), "{operation}: it only reads");
     }
+}
+
+/// A variable that nobody reads, or that is read and never set for lack of a name, changes nothing and says nothing.
+#[test]
+fn each_variable_of_the_template_is_read() {
+    let (template, settings) = (text("infra/template.yaml"), text("functions/lambda/src/settings.rs"));
+    let names = |text: &str| {
+        let rest = text.split("GENAI_VECTORS_").skip(1);
+        let name = |rest: &str| rest.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect();
+        rest.map(name).collect::<std::collections::BTreeSet<String>>()
+    };
+    let (set, read) = (names(&template), names(&settings));
+    let unread: Vec<_> = set.difference(&read).collect();
+    assert!(unread.is_empty(), "nobody reads {unread:?}");
+    // Only for development, or for tests that cannot wait.
+    let unset: Vec<_> = read.difference(&set).map(String::as_str).collect();
+    assert_eq!(unset, ["CACHE_DIR", "FOLD_AGE_MS", "KEYS", "SETTLE_MS"]);
 }
 
 #[test]
