@@ -16,8 +16,11 @@ import sys
 
 import boto3
 from aws_local import sam
+from emulator import ROOT
 
 STACK = "genai-vectors"
+# e_machine of an ELF file.
+MACHINES = {62: "x86_64", 183: "arm64"}
 KEYS_SNIPPET = """\
 import boto3, json
 secret = boto3.client("secretsmanager", region_name="{region}").get_secret_value(SecretId="{secret}")
@@ -35,10 +38,21 @@ print(s3vectors.list_vector_buckets()["vectorBuckets"])
 """
 
 
+def values_of(parameters: list[str]) -> dict[str, str]:
+    return dict(parameter.split("=", 1) for parameter in parameters)
+
+
 def stack_of(parameters: list[str]) -> str:
-    values = dict(parameter.split("=", 1) for parameter in parameters)
-    environment = values.get("EnvironmentName", "prod")
+    environment = values_of(parameters).get("EnvironmentName", "prod")
     return STACK if environment == "prod" else f"{STACK}-{environment}"
+
+
+def built_for() -> str:
+    """The kind of CPU that functions without FAISS were built for: on the other kind they would never start."""
+    binary = ROOT / ".aws-sam" / "build" / "CreateIndexFunction" / "bootstrap"
+    if not binary.exists():
+        sys.exit(f"deploy.py: {binary} is missing: make functions")
+    return MACHINES[int.from_bytes(binary.read_bytes()[18:20], "little")]
 
 
 def main() -> None:
@@ -48,12 +62,16 @@ def main() -> None:
     for parameter in parameters:
         if "=" not in parameter:
             parser.error(f"{parameter!r} is not NAME=VALUE")
+    architecture = built_for()
+    if values_of(parameters).get("Architecture", architecture) != architecture:
+        sys.exit(f"deploy.py: the functions were built for {architecture}: make deploy ARCHITECTURE=... builds others")
     session = boto3.Session()
     if not session.region_name:
         sys.exit("deploy.py: no Region: set AWS_REGION, or one in your profile")
     stack = stack_of(parameters)
-    overrides = ["--parameter-overrides", *parameters] if parameters else []
-    sam(dict(os.environ), "deploy", "--stack-name", stack, "--region", session.region_name, *overrides)
+    overrides = [f"Architecture={architecture}", *parameters]
+    options = ["--stack-name", stack, "--region", session.region_name, "--parameter-overrides", *overrides]
+    sam(dict(os.environ), "deploy", *options)
     (described,) = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
     secret = outputs.get("AccessKeysSecretArn")
