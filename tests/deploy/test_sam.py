@@ -32,6 +32,12 @@ def test_the_snippet_works_as_pasted(emulator, deployed, printed):
     assert run(sys.executable, "-c", pasted, environment=emulator.environment()) == "[]\n"
 
 
+def test_deploying_again_keeps_the_parameters(emulator, deployed):
+    """Signatures cover the path in front: without its parameter the tour would be refused."""
+    run(DEPLOY_PYTHON, SCRIPT, environment=emulator.environment())
+    deployed.tour()
+
+
 def test_another_environment_is_a_stack_of_its_own_and_can_be_deleted(emulator, deployed):
     """With another auth mode: no keys, and its snippet signs for API Gateway."""
     parameters = ["EnvironmentName=other", "AuthMode=iam"]
