@@ -64,8 +64,8 @@ lint: ## formatting and lints; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	tests/venvs.sh main
-	$(PYTHON) -m ruff check tests
-	$(PYTHON) -m ruff format --check tests
+	$(PYTHON) -m ruff check tests infra
+	$(PYTHON) -m ruff format --check tests infra
 	$(MAKE) lint-deploy
 
 lint-deploy: ## the template, the construct, and that they are the same

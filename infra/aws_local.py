@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The real deployment without an account: starts the emulated AWS, deploys the unmodified template to it with SAM, prints
-`endpoint: URL`, and stays up until it is interrupted; then it stops all that it started.
+"""The real deployment without an account: starts the emulated AWS, deploys the unmodified template to it with SAM,
+prints `endpoint: URL`, and stays up until it is interrupted; then it stops all that it started.
 
 The owner's key is AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the environment, or one that is made and printed.
 GENAI_VECTORS_GUEST_KEY=ID:SECRET adds a key that may do nothing until a policy says so.

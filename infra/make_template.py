@@ -76,7 +76,9 @@ CHANGE_TAGS = table("GetItem", "UpdateItem")
 OPERATIONS = (
     Operation("CreateIndex", "Control", (table("GetItem", "PutItem", "UpdateItem", "ConditionCheckItem"),)),
     Operation("CreateVectorBucket", "Control", (table("GetItem", "PutItem", "UpdateItem", "ConditionCheckItem"),)),
-    Operation("DeleteIndex", "Control", (table("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"),)),
+    Operation(
+        "DeleteIndex", "Control", (table("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"),)
+    ),
     Operation("DeleteVectorBucket", "Control", (table("GetItem", "PutItem", "DeleteItem"),)),
     Operation("DeleteVectorBucketPolicy", "Control", (CHANGE_TAGS,)),
     Operation("DeleteVectors", "Write", (table("GetItem", "UpdateItem"), *READ_OBJECTS, WRITE_OBJECTS, RING_FOLD)),

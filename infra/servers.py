@@ -10,6 +10,7 @@ minio stands for any MinIO: with AWS_ENDPOINT_URL set (and AWS_ACCESS_KEY_ID, AW
 and nothing is installed or started. Nothing here is skipped: what cannot be installed is an error.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -127,7 +128,6 @@ class SeaweedFS(Server):
         ports = [f"-{name}.port={free_port()}" for name in ("master", "volume", "filer")]
         here = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}", f"-s3.config={config}"]
         return [weed, "mini", f"-dir={data}", *here, *ports, *off]
-
 
     def identities(self):
         """One that may do everything, and `reader`, who may not write."""
@@ -283,10 +283,8 @@ def start(name):
         announce(endpoint, server.keys)
         sys.stdin.read()
     finally:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait()
         subprocess.run(["rm", "-rf", data], check=False)  # tens of thousands of files: Python's own takes a minute
         pathlib.Path(log.name).unlink(missing_ok=True)
@@ -307,7 +305,5 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         main()
-    except KeyboardInterrupt:
-        pass

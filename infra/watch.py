@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""`cargo lambda watch` with what it needs: starts the emulated AWS (S3, DynamoDB, SQS), makes table, bucket and queues in
-it, builds the functions, serves every route on one port, and hands the queues' messages to the indexer's functions.
+"""`cargo lambda watch` with what it needs: starts the emulated AWS (S3, DynamoDB, SQS), makes table, bucket and queues
+in it, builds the functions, serves every route on one port, and hands the queues' messages to the indexer's functions.
 
 watch.py [--port N]     stays up until it is interrupted, then stops all that it started
 
