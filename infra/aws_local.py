@@ -81,6 +81,14 @@ def deploy(emulator: Emulator, parameters: list[str]) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
 
 
+def mend_event_sources(emulator: Emulator) -> None:
+    """The emulator keeps a number that came by a parameter as a text, which its poller cannot compare."""
+    lambdas = emulator.client("lambda")
+    for mapping in lambdas.list_event_source_mappings()["EventSourceMappings"]:
+        concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])
+        lambdas.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--no-build", action="store_true", help="deploy what was built before")
@@ -94,6 +102,7 @@ def main() -> None:
     enforced = {"AUTH": "true"} if arguments.enforce_iam else {}
     with Emulator(**enforced) as emulator:
         outputs = deploy(emulator, arguments.parameters)
+        mend_event_sources(emulator)
         key_id, secret, made = owner_key()
         if "AccessKeysSecretArn" in outputs:
             # As an operator would rotate keys: into the secret, without redeploying.

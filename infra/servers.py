@@ -155,7 +155,9 @@ class MiniStack(Server):
     def environment(self, port, data):
         # Its own address is what the functions that run in it call AWS at; what it unpacks goes when it does.
         here = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
-        return {**here, "PYTHONPATH": str(self.folder), "TMPDIR": str(data)}
+        # The account of every key that is not twelve digits, such as a client's of the API.
+        account = {"MINISTACK_ACCOUNT_ID": "123456789012"}
+        return {**here, **account, "PYTHONPATH": str(self.folder), "TMPDIR": str(data)}
 
 
 class DynamoDBLocal(Server):

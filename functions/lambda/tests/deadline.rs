@@ -20,9 +20,10 @@ use lambda::Settings;
 use lambda::front::{Door, Front};
 use lambda::keys::KeySource;
 use lambda::open;
+use lambda::performer::Performer;
 use model::Operation;
 use serde_json::Value;
-use service::ops::{self, Needs, Perform};
+use service::ops::{self, Perform};
 use storage::aws::{AccessKey, Aws, AwsSettings};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -67,9 +68,10 @@ async fn front<O: Perform>(auth: &str) -> Front {
         ..AwsSettings::default()
     })
     .await;
-    let objects = match O::NEEDS {
-        Needs::Records => open::no_objects(),
-        _ => open::objects(&settings, &aws).await.unwrap(),
+    let objects = if O::NEEDS.objects() {
+        open::objects(&settings, &aws).await.unwrap()
+    } else {
+        open::no_objects()
     };
     let doorbell = open::doorbell(&settings, &aws).unwrap();
     let context = open::context(&settings, &aws, objects, doorbell, settings.config.clone()).unwrap();
@@ -93,7 +95,7 @@ async fn send<O: Perform>(auth: &str) -> (u16, &'static str, Duration) {
     let ends_ms = front.context.now_ms() + 30_000;
     let asked = Instant::now();
     let event = serde_json::from_value(event).unwrap();
-    let answered = front.answer::<O>(event, "request-1", ends_ms).await;
+    let answered = front.answer(&Performer::of::<O>(), event, "request-1", ends_ms).await;
     (answered.response.status_code, answered.error, asked.elapsed())
 }
 

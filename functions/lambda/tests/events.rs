@@ -14,6 +14,7 @@ use std::sync::Arc;
 use engine::pool::Pool;
 use lambda::front::{Answered, Door, Front};
 use lambda::keys::KeySource;
+use lambda::performer::Performer;
 use model::{Ids, ManualClock, Operation, OsRandom};
 use serde_json::{Value, json};
 use service::ops::{self, Perform};
@@ -54,7 +55,8 @@ fn sample(operation: Operation) -> Value {
 
 async fn send<O: Perform>(front: &Front, event: Value) -> Answered {
     let event = serde_json::from_value(event).unwrap();
-    front.answer::<O>(event, "request-1", NOW + 30_000).await
+    let performer = Performer::of::<O>();
+    front.answer(&performer, event, "request-1", NOW + 30_000).await
 }
 
 fn answer(answered: &Answered) -> (u16, Value) {
@@ -140,7 +142,9 @@ async fn an_answer_is_out_before_lambda_ends_the_invocation() {
     let front = front(Door::Open).await;
     let event = serde_json::from_value(sample(Operation::ListVectorBuckets)).unwrap();
     // No time is left at all: what could be answered at once is, and nothing waits.
-    let answered = front.answer::<ops::ListVectorBuckets>(event, "request-1", NOW).await;
+    let answered = front
+        .answer(&Performer::of::<ops::ListVectorBuckets>(), event, "request-1", NOW)
+        .await;
     assert!(matches!(answered.response.status_code, 200 | 503), "{answered:?}");
 }
 
