@@ -1,4 +1,6 @@
-"""`make watch`: every function behind one local port, with boto3 and with `cargo lambda invoke`."""
+"""`make watch`: every function behind one local port, with boto3 and with `cargo lambda invoke`; those of the release
+build, since what `cargo lambda watch` builds for itself takes minutes.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +37,12 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def port():
-    """Of a running watch; its functions are built."""
+    """Of a running watch."""
     chosen = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GENAI_VECTORS_"))}
     if "GENAI_VECTORS_SERVERS" in os.environ:
         kept["GENAI_VECTORS_SERVERS"] = os.environ["GENAI_VECTORS_SERVERS"]
-    command = [sys.executable, REPOSITORY / "infra" / "watch.py", "--port", str(chosen)]
+    command = [sys.executable, REPOSITORY / "infra" / "watch.py", "--no-build", "--port", str(chosen)]
     watch = subprocess.Popen(command, cwd=REPOSITORY, env=kept, stdout=subprocess.PIPE, text=True)
     try:
         assert any(line.startswith("aws: ") for line in watch.stdout), "infra/watch.py has ended"

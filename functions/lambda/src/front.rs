@@ -105,12 +105,7 @@ impl Front {
     }
 
     /// Whatever this waits for (keys, the CPU pool, the stores), the caller gives up at the deadline.
-    async fn perform(
-        &self,
-        performer: &Performer,
-        request: &Request,
-        deadline_ms: u64,
-    ) -> Result<Vec<u8>, ApiError> {
+    async fn perform(&self, performer: &Performer, request: &Request, deadline_ms: u64) -> Result<Vec<u8>, ApiError> {
         let (resource_arn, tag_keys) = routed(request, performer.operation)?;
         let caller = self.caller(request).await?;
         let body = self.inflated(request).await?;

@@ -52,8 +52,14 @@ async fn front<O: Perform>(auth: &str) -> Front {
         ("GENAI_VECTORS_AUTH", auth.to_owned()),
         ("GENAI_VECTORS_KEYS_SECRET", "keys".to_owned()),
         ("GENAI_VECTORS_FOLD_QUEUE_URL", "http://127.0.0.1:1/fold".to_owned()),
-        ("GENAI_VECTORS_COMPACT_QUEUE_URL", "http://127.0.0.1:1/compact".to_owned()),
-        ("GENAI_VECTORS_CACHE_DIR", env!("CARGO_TARGET_TMPDIR").to_owned() + "/deadline"),
+        (
+            "GENAI_VECTORS_COMPACT_QUEUE_URL",
+            "http://127.0.0.1:1/compact".to_owned(),
+        ),
+        (
+            "GENAI_VECTORS_CACHE_DIR",
+            env!("CARGO_TARGET_TMPDIR").to_owned() + "/deadline",
+        ),
         ("AWS_ENDPOINT_URL", mute_server().await),
     ]);
     let settings = Settings::read(&|name| variables.get(name).cloned()).unwrap();
@@ -117,7 +123,10 @@ async fn each_operation_answers_in_time_when_the_stores_hang() {
     for (operation, (status, error, took)) in sent {
         assert_eq!((status, error), (503, "ServiceUnavailableException"), "{operation}");
         assert!(took < PROMISED, "{operation}: {took:?}");
-        assert!(took > open::request_timeouts().answer, "{operation}: tried once only, {took:?}");
+        assert!(
+            took > open::request_timeouts().answer,
+            "{operation}: tried once only, {took:?}"
+        );
     }
 }
 

@@ -145,7 +145,11 @@ fn each_variable_of_the_template_is_read() {
     let (template, settings) = (text("infra/template.yaml"), text("functions/lambda/src/settings.rs"));
     let names = |text: &str| {
         let rest = text.split("GENAI_VECTORS_").skip(1);
-        let name = |rest: &str| rest.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect();
+        let name = |rest: &str| {
+            rest.chars()
+                .take_while(|c| c.is_ascii_uppercase() || *c == '_')
+                .collect()
+        };
         rest.map(name).collect::<std::collections::BTreeSet<String>>()
     };
     let (set, read) = (names(&template), names(&settings));

@@ -36,7 +36,14 @@ impl World {
         };
         let mut config = Config::default();
         config.fold.due_age = Duration::ZERO;
-        let context = || Context::new(ports.clone(), ids.clone(), Arc::new(Pool::new(1).unwrap()), config.clone());
+        let context = || {
+            Context::new(
+                ports.clone(),
+                ids.clone(),
+                Arc::new(Pool::new(1).unwrap()),
+                config.clone(),
+            )
+        };
         let world = Self {
             api: Service::new(context()),
             function: Function::over(context(), "test".to_owned(), "Fold"),
@@ -170,7 +177,10 @@ async fn a_message_that_is_late_does_no_harm() {
     assert!(world.deliver(Work::Fold, &late).await.is_empty(), "the index is gone");
     world.create("all").await;
     world.put("all", "new").await;
-    assert!(world.deliver(Work::Fold, &late).await.is_empty(), "another one by this name");
+    assert!(
+        world.deliver(Work::Fold, &late).await.is_empty(),
+        "another one by this name"
+    );
     assert_eq!(world.keys("all").await, ["new"]);
 }
 
@@ -232,5 +242,8 @@ async fn a_batch_ends_in_time_however_many_indexes_it_names() {
     assert!(world.deliver(Work::Fold, &messages).await.is_empty());
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(300), "{took:?}");
-    assert!(took > Duration::from_secs(200), "the stores were not slow enough: {took:?}");
+    assert!(
+        took > Duration::from_secs(200),
+        "the stores were not slow enough: {took:?}"
+    );
 }
