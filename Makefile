@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 PYTHON := .venvs/main/bin/python
 
-.PHONY: run build test test-rust test-python ffi-check lint bench recall-large cold-start round-trips costs words clean
+.PHONY: run build test test-rust test-python functions deploy aws-local watch sizes ffi-check lint lint-deploy bench recall-large cold-start round-trips costs words clean
 
 run: build ## build and serve on http://127.0.0.1:8080 over ./data
 	./target/release/genai-vectors api $(ARGS)
@@ -29,6 +29,28 @@ test-python:
 	tests/venvs.sh
 	tests/run.sh
 
+functions: ## build the Lambda functions, into .aws-sam
+	infra/install.sh build
+	tests/venvs.sh deploy
+	PATH=".venvs/deploy/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam build
+
+deploy: functions ## build, deploy to AWS, print the endpoint and a snippet; ARGS="EnvironmentName=test AuthMode=iam"
+	.venvs/deploy/bin/python infra/deploy.py $(ARGS)
+
+aws-local: functions ## the same on an emulated AWS on this machine, until interrupted
+	infra/install.sh test
+	python3 infra/servers.py install ministack
+	.venvs/deploy/bin/python infra/aws_local.py --no-build $(ARGS)
+
+watch: ## every function on one local port (cargo lambda watch), over emulated stores, until interrupted
+	infra/install.sh test
+	tests/venvs.sh deploy
+	python3 infra/servers.py install ministack
+	.venvs/deploy/bin/python infra/watch.py $(ARGS)
+
+sizes: functions ## zip size, dynamic section and cold start of each function
+	.venvs/deploy/bin/python infra/sizes.py --start $(ARGS)
+
 # One test at a time, for valgrind runs one thread at a time anyway; those that it makes too slow are left out.
 FFI_SLOW := dimension_4096 absurd_sizes twenty_thousand flipped_bit ones_finds_itself in_any_company
 VALGRIND := valgrind --quiet --error-exitcode=1 --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
@@ -42,8 +64,19 @@ lint: ## formatting and lints; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	tests/venvs.sh main
-	$(PYTHON) -m ruff check tests
-	$(PYTHON) -m ruff format --check tests
+	$(PYTHON) -m ruff check tests infra
+	$(PYTHON) -m ruff format --check tests infra
+	$(MAKE) lint-deploy
+
+lint-deploy: ## the template, the construct, and that they are the same
+	infra/install.sh test
+	tests/venvs.sh main deploy cdk
+	.venvs/deploy/bin/python infra/make_template.py --check
+	.venvs/deploy/bin/cfn-lint infra/template.yaml
+	SAM_CLI_TELEMETRY=0 .venvs/deploy/bin/sam validate --region us-east-1
+	cd infra/cdk && npx --no-install tsc --noEmit
+	.venvs/deploy/bin/python infra/check_cdk.py
+	$(PYTHON) infra/client/batch_sizes.py --check
 
 bench: build ## one table: ingest, queries, recall, memory, start, with ratios to peers of the same run
 	infra/install.sh python

@@ -10,6 +10,7 @@ minio stands for any MinIO: with AWS_ENDPOINT_URL set (and AWS_ACCESS_KEY_ID, AW
 and nothing is installed or started. Nothing here is skipped: what cannot be installed is an error.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -62,7 +63,7 @@ class Server:
     def command(self, port, data):
         raise NotImplementedError
 
-    def environment(self, port):
+    def environment(self, port, data):
         return {}
 
 
@@ -108,7 +109,7 @@ class MinIO(Server):
         address, console = f"127.0.0.1:{port}", f"127.0.0.1:{console}"
         return [self.folder / "minio", "server", data, "--address", address, "--console-address", console, "--quiet"]
 
-    def environment(self, port):
+    def environment(self, port, data):
         return {"MINIO_ROOT_USER": self.keys[0], "MINIO_ROOT_PASSWORD": self.keys[1], "MINIO_BROWSER": "off"}
 
 
@@ -127,7 +128,6 @@ class SeaweedFS(Server):
         ports = [f"-{name}.port={free_port()}" for name in ("master", "volume", "filer")]
         here = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}", f"-s3.config={config}"]
         return [weed, "mini", f"-dir={data}", *here, *ports, *off]
-
 
     def identities(self):
         """One that may do everything, and `reader`, who may not write."""
@@ -152,8 +152,12 @@ class MiniStack(Server):
     def command(self, port, data):
         return [sys.executable, self.folder / "bin" / "ministack"]
 
-    def environment(self, port):
-        return {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "PYTHONPATH": str(self.folder)}
+    def environment(self, port, data):
+        # Its own address is what the functions that run in it call AWS at; what it unpacks goes when it does.
+        here = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+        # The account of every key that is not twelve digits, such as a client's of the API.
+        account = {"MINISTACK_ACCOUNT_ID": "123456789012"}
+        return {**here, **account, "PYTHONPATH": str(self.folder), "TMPDIR": str(data)}
 
 
 class DynamoDBLocal(Server):
@@ -263,7 +267,7 @@ def start(name):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     process = subprocess.Popen(
         [str(part) for part in server.command(port, data)],
-        env={**environment, **server.environment(port)},
+        env={**environment, **server.environment(port, data)},
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -281,10 +285,8 @@ def start(name):
         announce(endpoint, server.keys)
         sys.stdin.read()
     finally:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait()
         subprocess.run(["rm", "-rf", data], check=False)  # tens of thousands of files: Python's own takes a minute
         pathlib.Path(log.name).unlink(missing_ok=True)
@@ -305,7 +307,5 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         main()
-    except KeyboardInterrupt:
-        pass

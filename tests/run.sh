@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Every Python suite against the built server; one pytest run per folder. Old SDKs run the conformance cases again, and
-# so does the newest over MinIO (a machine without Go points AWS_ENDPOINT_URL at its own) and, in part, over SeaweedFS.
+# so does the newest over MinIO (a machine without Go points AWS_ENDPOINT_URL at its own), in part over SeaweedFS, and
+# against the functions in an emulated AWS, there once more in part with the roles' policies enforced.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 main=.venvs/main/bin/python
 
-python3 infra/servers.py install minio seaweedfs dynamodb-local dynoxide rclone
+python3 infra/servers.py install minio seaweedfs ministack dynamodb-local dynoxide rclone
 
 $main shared/format/tests/open_with_peers.py
 $main shared/engine/tests/stock_faiss.py
@@ -15,6 +16,10 @@ for version in 1.39.5 1.42.1 1.43.11; do
 done
 GENAI_VECTORS_TEST_STORE=minio $main -m pytest -q tests/conformance
 GENAI_VECTORS_TEST_STORE=seaweedfs $main -m pytest -q tests/conformance/test_{buckets,indexes,vectors,query,pagination}.py
+PATH="$PWD/.venvs/deploy/bin:$PATH" SAM_CLI_TELEMETRY=0 sam build
+GENAI_VECTORS_TEST_STORE=lambda $main -m pytest -q tests/conformance
+GENAI_VECTORS_TEST_STORE=lambda GENAI_VECTORS_ENFORCE_IAM=1 $main -m pytest -q tests/conformance/test_{deployed,compatibility_script,cli,access}.py
+$main -m pytest -q tests/deploy
 $main -m pytest -q tests/clients
 $main -m pytest -q tests/faults
 $main -m pytest -q tests/recall

@@ -3,7 +3,8 @@
 # an environment whose requirements have not changed is left alone.
 #
 #   tests/venvs.sh              everything that the tests need
-#   tests/venvs.sh main js      only these: main, awscli, old (all old SDKs), js, peers (what the bench compares with)
+#   tests/venvs.sh main js      only these: main, awscli, old (all old SDKs), js, peers (what the bench compares with),
+#                               deploy (SAM, cargo-lambda, cfn-lint), cdk (infra/cdk/node_modules)
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -38,14 +39,24 @@ javascript() {
   cp "$folder/package.json" "$folder/node_modules/.installed"
 }
 
+construct() {
+  local folder=infra/cdk
+  if cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed"; then return; fi
+  echo "installing $folder/node_modules"
+  (cd "$folder" && npm ci --no-audit --no-fund --loglevel=error)
+  cp "$folder/package-lock.json" "$folder/node_modules/.installed"
+}
+
 for part in "${@:-all}"; do
   case "$part" in
-    all) environment main tests/requirements.txt; environment awscli tests/requirements-awscli.txt; old_sdks; javascript ;;
+    all) environment main tests/requirements.txt; environment awscli tests/requirements-awscli.txt; old_sdks; javascript; environment deploy tests/requirements-deploy.txt; construct ;;
     main) environment main tests/requirements.txt ;;
     awscli) environment awscli tests/requirements-awscli.txt ;;
     old) old_sdks ;;
     js) javascript ;;
     peers) environment peers tests/requirements-peers.txt ;;
+    cdk) construct ;;
+    deploy) environment deploy tests/requirements-deploy.txt ;;
     *) echo "unknown part: $part" >&2; exit 2 ;;
   esac
 done

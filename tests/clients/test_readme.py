@@ -85,5 +85,5 @@ def test_banner(checkout):
 
 
 def test_keys_file():
-    (keys,) = blocks("json")
+    keys, *_policies = blocks("json")
     assert set(json.loads(keys)["keys"][0]) == {"accessKeyId", "secretAccessKey", "principal", "owner"}

@@ -1,4 +1,5 @@
-"""One server per session, one bucket per test. With GENAI_VECTORS_ENDPOINT the suite runs against that URL instead."""
+"""One server per session, one bucket per test. With GENAI_VECTORS_ENDPOINT the suite runs against that URL instead, with
+GENAI_VECTORS_TEST_STORE=lambda against the deployed functions."""
 
 from __future__ import annotations
 
@@ -9,10 +10,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import deployment
 import installed_model
+import platform_limits
 from caller import Caller, boto3_client
 from places import Bucket
-from server import ANY_KEY, EXTERNAL, GUEST_KEY, OWNER_KEY, Server, write_keys_file
+from server import ANY_KEY, DEPLOYED, EXTERNAL, GUEST_KEY, OWNER_KEY, Server, write_keys_file
+from signing import Signer
 from wire import RawClient
 
 _LEFT_OUT: list[str] = []
@@ -22,6 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "sdk(*needs): a case about the SDK; needs these operations or members")
     config.addinivalue_line("markers", "own_server: needs a server started by the suite (flags, keys, unsigned calls)")
     config.addinivalue_line("markers", "two_keys: needs the keys of an owner and of a guest (GENAI_VECTORS_GUEST_KEY)")
+    config.addinivalue_line("markers", "deployed: about the deployed functions (GENAI_VECTORS_TEST_STORE=lambda)")
     config.addinivalue_line("markers", "cli: runs the AWS CLI as a process (slow, and the same for every botocore)")
 
 
@@ -36,7 +41,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     guests = [item for item in items if len(GUEST_KEY) < 2 and item.get_closest_marker("two_keys")]
     if guests:
         _LEFT_OUT.append(f"{len(guests)} cases that need a guest's key (GENAI_VECTORS_GUEST_KEY is not set)")
-    left_out = set(controlled + guests)
+    functions = [item for item in items if not DEPLOYED and item.get_closest_marker("deployed")]
+    if functions:
+        _LEFT_OUT.append(f"{len(functions)} cases about deployed functions (GENAI_VECTORS_TEST_STORE is not lambda)")
+    limited = platform_limits.of(items) if DEPLOYED else {}
+    _LEFT_OUT.extend(f"{item.nodeid}: {reason}" for item, reason in limited.items())
+    left_out = set(controlled + guests + functions) | set(limited)
     items[:] = [item for item in items if item not in left_out]
     if lacking or left_out:
         config.hook.pytest_deselected(items=lacking + list(left_out))
@@ -53,6 +63,11 @@ def server(tmp_path_factory):
     """The lenient server that most cases share. None when the suite runs against a given URL."""
     if EXTERNAL:
         yield None
+        return
+    if DEPLOYED:
+        running = deployment.shared()
+        yield running
+        assert running.alive(), "the emulated AWS died during the suite"
         return
     with Server(tmp_path_factory.mktemp("lenient") / "data", "--auth", "none") as running:
         yield running
@@ -77,8 +92,8 @@ def stock_boto3(endpoint):
 
 @pytest.fixture
 def raw(endpoint):
-    """Unsigned HTTP, as the older guide's curl calls."""
-    client = RawClient(endpoint)
+    """HTTP without an SDK, as the older guide's curl calls; signed only where nobody may call unsigned."""
+    client = RawClient(endpoint, Signer(*OWNER_KEY) if DEPLOYED else None)
     yield client
     client.close()
 
@@ -108,6 +123,9 @@ def index(bucket):
 
 @pytest.fixture(scope="session")
 def strict_server(tmp_path_factory):
+    if DEPLOYED:
+        yield deployment.shared("Strict=true")
+        return
     with Server(tmp_path_factory.mktemp("strict") / "data", "--auth", "none", "--strict") as running:
         yield running
 
@@ -124,6 +142,9 @@ def strict_bucket(strict_api):
 
 @pytest.fixture(scope="session")
 def keys_server(tmp_path_factory):
+    if DEPLOYED:
+        yield deployment.shared()
+        return
     folder = tmp_path_factory.mktemp("keys")
     keys = write_keys_file(folder / "keys.json")
     with Server(folder / "data", "--auth", "keys", "--keys-file", str(keys)) as running:

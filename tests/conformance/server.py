@@ -23,10 +23,14 @@ ACCOUNT = "123456789012"
 # The suite's target when it is not a server of its own, and the key to sign with (a server without keys takes any).
 EXTERNAL = os.environ.get("GENAI_VECTORS_ENDPOINT")
 # Where servers of the suite keep their data instead of a directory: `minio` or `seaweedfs`, started by the suite.
+# `lambda`: there is no server; the suite's target is what deployment.py deploys to an emulated AWS.
 STORE = os.environ.get("GENAI_VECTORS_TEST_STORE")
-ANY_KEY = (os.environ.get("AWS_ACCESS_KEY_ID", "test"), os.environ.get("AWS_SECRET_ACCESS_KEY", "test"))
+DEPLOYED = STORE == "lambda"
 OWNER_KEY = ("AKIDEXAMPLEOWNER", "owner-secret/with+signs=")
 OTHER_KEY = ("AKIDEXAMPLEOTHER", "other-secret")
+ANY_KEY = (os.environ.get("AWS_ACCESS_KEY_ID", "test"), os.environ.get("AWS_SECRET_ACCESS_KEY", "test"))
+if DEPLOYED:
+    ANY_KEY = OWNER_KEY
 
 # The key of somebody who may do nothing until a policy says so; with a target of its own, if that knows such a key.
 GUEST_KEY = tuple(os.environ.get("GENAI_VECTORS_GUEST_KEY", "").split(":", 1)) if EXTERNAL else OTHER_KEY

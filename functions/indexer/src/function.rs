@@ -14,8 +14,10 @@ use service::Context;
 use service::indexing::purge::Purger;
 use service::indexing::work::{self, Next};
 use service::indexing::{collect, sweep};
+use storage::aws::Timeouts;
 use storage::{IndexPath, Work};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::batch::{Batch, BatchResponse, QueueEvent};
 
@@ -78,7 +80,7 @@ pub fn collect() -> ExitCode {
 
 impl Function {
     async fn open(settings: Settings, name: &'static str, objects: bool, rings: bool) -> Result<Self, Error> {
-        let aws = open::aws(&settings).await;
+        let aws = open::aws(&settings, Timeouts::default()).await;
         let objects = if objects {
             open::objects(&settings, &aws).await?
         } else {
@@ -90,26 +92,31 @@ impl Function {
             open::no_doorbell()
         };
         let context = open::context(&settings, &aws, objects, doorbell, settings.config.clone())?;
+        Ok(Self::over(context, settings.environment, name))
+    }
+
+    fn over(context: Context, environment: String, name: &'static str) -> Self {
         let holder = format!("{}:{}", name.to_lowercase(), context.ids.uuid());
-        Ok(Self {
+        Self {
             context: Arc::new(context),
-            environment: settings.environment,
+            environment,
             name,
             cold: Cold::default(),
             holder,
             purger: Mutex::default(),
-        })
+        }
     }
 
     async fn batch(&self, event: LambdaEvent<QueueEvent>, kind: Work) -> BatchResponse {
         let run = Run::begin(self);
         let ends_ms = event.context.deadline;
-        let left = Duration::from_millis(ends_ms.saturating_sub(self.context.now_ms())).saturating_sub(LAST_WORDS);
+        let left = Duration::from_millis(ends_ms.saturating_sub(self.context.now_ms()));
+        let until = Instant::now() + left.saturating_sub(LAST_WORDS);
         let messages = event.payload.records.len();
         let batch = Batch::of(event.payload);
         let indexes = batch.indexes.len();
         let works = batch.indexes.into_iter().map(|(path, ids)| async move {
-            let is_done = self.work(kind, &path, left).await;
+            let is_done = self.work(kind, &path, until).await;
             if is_done { Vec::new() } else { ids }
         });
         let unfinished: Vec<Vec<String>> = stream::iter(works).buffer_unordered(LANES).collect().await;
@@ -124,14 +131,14 @@ impl Function {
 
     /// Whether the messages are done with. Work that is not due yet, or that another process does, is found by the sweep
     /// when it is; so is work that time runs out for.
-    async fn work(&self, kind: Work, path: &IndexPath, left: Duration) -> bool {
+    async fn work(&self, kind: Work, path: &IndexPath, until: Instant) -> bool {
         let working = async {
             match kind {
                 Work::Fold => work::folds(&self.context, path, &self.holder).await,
                 Work::Compact => work::compactions(&self.context, path, &self.holder).await,
             }
         };
-        let next = tokio::time::timeout(left, working).await;
+        let next = tokio::time::timeout_at(until, working).await;
         work::release(&self.context, path, &self.holder).await;
         match next {
             Ok(Next::Idle | Next::At(_)) => true,
@@ -201,3 +208,6 @@ impl<'a> Run<'a> {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

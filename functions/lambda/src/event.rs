@@ -5,7 +5,7 @@
 //! was sent; of our paths only the ARN of tagging routes differs, and every SDK encodes that in one way.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +16,8 @@ use serde::Deserialize;
 
 /// What SDKs leave as it is in a path segment.
 const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What other clients leave as it is: nothing, colons (which a path may hold), slashes.
+const ENCODINGS: [AsciiSet; 3] = [ENCODED, ENCODED.remove(b':'), ENCODED.remove(b'/')];
 const TAGS: &str = "/tags/";
 /// Of an event's JSON: what is around the body, headers left out.
 const FRAME_BYTES: usize = 2 * 1024;
@@ -32,6 +34,9 @@ pub struct HttpEvent {
     /// Names in lower case; several headers of one name are joined by commas.
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    /// What the header `cookie` held: API Gateway takes it apart.
+    #[serde(default)]
+    cookies: Vec<String>,
     #[serde(default)]
     body: Option<String>,
     #[serde(default)]
@@ -110,6 +115,10 @@ impl Request {
             }
             Some(text) => Bytes::from(text),
         };
+        let mut headers: Vec<(String, String)> = event.headers.into_iter().map(lower_case).collect();
+        if !event.cookies.is_empty() {
+            headers.push(("cookie".to_owned(), event.cookies.join("; ")));
+        }
         let base_path = public_base_path
             .replace("{apiId}", &context.api_id)
             .replace("{stage}", &context.stage);
@@ -117,7 +126,7 @@ impl Request {
             method: context.http.method,
             paths: sent_paths(&event.raw_path),
             query: event.raw_query_string,
-            headers: event.headers.into_iter().map(lower_case).collect(),
+            headers,
             body,
             iam_principal: context.authorizer.and_then(|authorizer| authorizer.iam?.user_arn),
             received_ms: u64::try_from(context.time_epoch).ok().filter(|ms| *ms > 0),
@@ -176,11 +185,12 @@ fn sent_paths(raw_path: &str) -> Vec<String> {
     if resource.contains('%') {
         return vec![path.into_owned()];
     }
-    let encoded = format!("{front}{TAGS}{}", utf8_percent_encode(resource, &ENCODED));
-    if encoded == *path {
-        return vec![encoded];
-    }
-    vec![encoded, path.into_owned()]
+    let encode = |set| format!("{front}{TAGS}{}", utf8_percent_encode(resource, set));
+    let mut paths: Vec<String> = ENCODINGS.iter().map(encode).collect();
+    paths.push(path.into_owned());
+    let mut seen = HashSet::new();
+    paths.retain(|path| seen.insert(path.clone()));
+    paths
 }
 
 #[cfg(test)]
@@ -223,6 +233,16 @@ mod tests {
         );
     }
 
+    /// Somebody may sign it.
+    #[test]
+    fn cookies_are_a_header_again() {
+        let sent = json!({"cookies": ["a=1", "b=2"]});
+        let request = Request::from_event(event(&sent), "").unwrap();
+        assert_eq!(request.header("cookie"), Some("a=1; b=2"));
+        let none = Request::from_event(event(&json!({})), "").unwrap();
+        assert_eq!(none.header("cookie"), None);
+    }
+
     #[test]
     fn bodies() {
         let body = |changes: Value| Request::from_event(event(&changes), "").map(|request| request.body);
@@ -252,7 +272,7 @@ mod tests {
     #[rstest]
     #[case::plain("/CreateIndex", &["/CreateIndex"])]
     #[case::nothing("", &["/"])]
-    #[case::decoded("/tags/arn:aws:s3vectors:us-east-1:1:bucket/b/index/i", &["/tags/arn%3Aaws%3As3vectors%3Aus-east-1%3A1%3Abucket%2Fb%2Findex%2Fi", "/tags/arn:aws:s3vectors:us-east-1:1:bucket/b/index/i"])]
+    #[case::decoded("/tags/arn:aws:s3vectors:us-east-1:1:bucket/b/index/i", &["/tags/arn%3Aaws%3As3vectors%3Aus-east-1%3A1%3Abucket%2Fb%2Findex%2Fi", "/tags/arn:aws:s3vectors:us-east-1:1:bucket%2Fb%2Findex%2Fi", "/tags/arn%3Aaws%3As3vectors%3Aus-east-1%3A1%3Abucket/b/index/i", "/tags/arn:aws:s3vectors:us-east-1:1:bucket/b/index/i"])]
     #[case::as_sent("/tags/arn%3Aaws%3Abucket%2Fb", &["/tags/arn%3Aaws%3Abucket%2Fb"])]
     #[case::prefix("/s3-vectors/tags/a:b", &["/s3-vectors/tags/a%3Ab", "/s3-vectors/tags/a:b"])]
     #[case::tags_twice("/tags/a/tags/b", &["/tags/a%2Ftags%2Fb", "/tags/a/tags/b"])]

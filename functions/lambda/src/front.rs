@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use model::{ApiError, Operation};
-use service::ops::Perform;
 use service::{Context, Input, errors};
 use wire::{Caller, Route, SignedRequest};
 
 use crate::event::{HttpEvent, Request};
 use crate::keys::KeySource;
+use crate::performer::Performer;
 use crate::response::HttpResponse;
 use crate::settings::AuthMode;
 
@@ -72,9 +72,9 @@ impl Door {
 
 impl Front {
     /// Answers one request; never fails, never panics. `ends_ms`: when Lambda ends the invocation.
-    pub async fn answer<O: Perform>(&self, event: HttpEvent, request_id: &str, ends_ms: u64) -> Answered {
+    pub async fn answer(&self, performer: &Performer, event: HttpEvent, request_id: &str, ends_ms: u64) -> Answered {
         let mut received = 0;
-        let handled = AssertUnwindSafe(self.handle::<O>(event, ends_ms, &mut received))
+        let handled = AssertUnwindSafe(self.handle(performer, event, ends_ms, &mut received))
             .catch_unwind()
             .await;
         let outcome = handled.unwrap_or_else(|_| {
@@ -89,8 +89,9 @@ impl Front {
         }
     }
 
-    async fn handle<O: Perform>(
+    async fn handle(
         &self,
+        performer: &Performer,
         event: HttpEvent,
         ends_ms: u64,
         received: &mut usize,
@@ -98,9 +99,16 @@ impl Front {
         let request = Request::from_event(event, &self.public_base_path)?;
         *received = request.body.len();
         let deadline_ms = self.deadline_ms(&request, ends_ms);
-        let (resource_arn, tag_keys) = routed(&request, O::OPERATION)?;
-        let caller = self.caller(&request).await?;
-        let body = self.inflated(&request).await?;
+        let left = Duration::from_millis(deadline_ms.saturating_sub(self.context.now_ms()));
+        let answer = tokio::time::timeout(left, self.perform(performer, &request, deadline_ms)).await;
+        answer.map_err(|_| errors::unavailable("The request took too long"))?
+    }
+
+    /// Whatever this waits for (keys, the CPU pool, the stores), the caller gives up at the deadline.
+    async fn perform(&self, performer: &Performer, request: &Request, deadline_ms: u64) -> Result<Vec<u8>, ApiError> {
+        let (resource_arn, tag_keys) = routed(request, performer.operation)?;
+        let caller = self.caller(request).await?;
+        let body = self.inflated(request).await?;
         let input = Input {
             body,
             resource_arn,
@@ -108,9 +116,7 @@ impl Front {
             caller,
             deadline_ms,
         };
-        let left = Duration::from_millis(deadline_ms.saturating_sub(self.context.now_ms()));
-        let answer = tokio::time::timeout(left, O::run(&self.context, &input)).await;
-        answer.map_err(|_| errors::unavailable("The request took too long"))?
+        (performer.perform)(&self.context, &input).await
     }
 
     /// A cold function has spent some of the time before it began.

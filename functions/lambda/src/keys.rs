@@ -4,6 +4,7 @@
 //! stays unknown until then: asking for unknown keys costs us nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{ApiError, Clock};
 use storage::aws::{Aws, Secrets};
@@ -16,8 +17,10 @@ use crate::settings::Settings;
 const FRESH_MS: u64 = 60_000;
 /// How long they are used when the secret cannot be read: a failure of another service must not be ours at once.
 const STALE_MS: u64 = 10 * 60_000;
-/// How long a failed read is not repeated.
+/// How long a failed read is not repeated while there are keys to go on with.
 const PAUSE_MS: u64 = 5_000;
+/// How long a request waits for the secret.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where the keys come from.
 #[derive(Debug)]
@@ -107,15 +110,21 @@ impl SecretKeys {
 
     /// What is wrong is said without what is there.
     async fn read(&self) -> Result<KeyRing, String> {
-        let text = self.secrets.read(&self.name).await.map_err(|error| error.to_string())?;
+        let reading = tokio::time::timeout(PATIENCE, self.secrets.read(&self.name)).await;
+        let text = reading
+            .map_err(|_| "no answer in time".to_owned())?
+            .map_err(|error| error.to_string())?;
         KeyRing::from_json(&text).map_err(|error| error.to_string())
     }
 }
 
 impl Known {
     fn is_due(&self, now_ms: u64) -> bool {
-        let is_fresh = self.keys.is_some() && now_ms.saturating_sub(self.read_ms) <= FRESH_MS;
-        let just_tried = self.tried_ms > 0 && now_ms.saturating_sub(self.tried_ms) < PAUSE_MS;
+        if self.keys.is_none() {
+            return true;
+        }
+        let is_fresh = now_ms.saturating_sub(self.read_ms) <= FRESH_MS;
+        let just_tried = now_ms.saturating_sub(self.tried_ms) < PAUSE_MS;
         !is_fresh && !just_tried
     }
 }
@@ -148,6 +157,9 @@ mod tests {
             known(&keys, 1_000_000, tried).is_due(tried + PAUSE_MS),
             "failed some time ago"
         );
-        assert!(!known(&None, 0, tried).is_due(tried + 1), "failed at first");
+        assert!(
+            known(&None, 0, tried).is_due(tried + 1),
+            "failed at first: nothing can be answered without"
+        );
     }
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`settings`] | the environment, read once |
 //! | [`open`] | the ports on AWS, and the context over them |
+//! | [`performer`] | an operation as a value, with the ports that it calls |
 //! | [`run`] | the life of a function: start, invocations, panics, time |
 //! | [`event`] | the HTTP API's event (payload version 2.0), and the request as the client signed it |
 //! | [`response`] | the answer that API Gateway takes, within what Lambda lets through |
@@ -19,6 +20,7 @@ pub mod event;
 pub mod front;
 pub mod keys;
 pub mod open;
+pub mod performer;
 pub mod response;
 pub mod run;
 pub mod settings;

@@ -2,6 +2,7 @@
 //! not linked, and its role does not permit it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::pool::{Pool, PoolError};
 use model::{Ids, OsRandom, SystemClock};
@@ -9,7 +10,7 @@ use service::{Config, Context, Ports};
 use storage::absent::Absent;
 use storage::aws::s3::NotAnS3Location;
 use storage::aws::{
-    Aws, AwsSettings, DynamoCatalog, DynamoSettings, QueueUrls, S3Location, S3Settings, S3Store, SqsDoorbell,
+    Aws, AwsSettings, DynamoCatalog, DynamoSettings, QueueUrls, S3Location, S3Settings, S3Store, SqsDoorbell, Timeouts,
 };
 use storage::layers::disk_cache::{DiskCache, DiskCacheConfig};
 use storage::{Doorbell, ObjectStore};
@@ -30,13 +31,24 @@ pub enum OpenError {
     Pool(#[from] PoolError),
 }
 
-/// What all AWS clients share.
-pub async fn aws(settings: &Settings) -> Aws {
+/// What all AWS clients share. `timeouts`: [`request_timeouts`] where a client waits.
+pub async fn aws(settings: &Settings, timeouts: Timeouts) -> Aws {
     let aws = AwsSettings {
         endpoints: settings.endpoints.clone(),
+        timeouts,
         ..AwsSettings::default()
     };
     Aws::load(aws).await
+}
+
+/// Time-outs of a function whose client waits for 29 s: an attempt that hangs is given up early enough for the next
+/// ones, and two requests, one after the other, may each need all of their attempts.
+pub fn request_timeouts() -> Timeouts {
+    Timeouts {
+        connect: Duration::from_secs(1),
+        answer: Duration::from_secs(3),
+        transfer: Duration::from_secs(8),
+    }
 }
 
 /// The objects, with a cache of shard files on the function's own disk in front.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lambda_runtime::{LambdaEvent, service_fn};
-use service::ops::{Needs, Perform};
+use service::ops::Perform;
 use storage::aws::Aws;
 
 use crate::event::HttpEvent;
 use crate::front::{Door, Front};
 use crate::keys::KeySource;
-use crate::open::{self, OpenError};
+use crate::open;
+use crate::performer::Performer;
 use crate::response::HttpResponse;
 use crate::settings::{AuthMode, Settings};
 use crate::telemetry::{self, Counted, Metric};
@@ -22,12 +23,15 @@ type StartError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The main function of a binary that performs one operation.
 pub fn serve<O: Perform>() -> ExitCode {
-    start(async |settings| {
-        let function = Function::open::<O>(settings).await?;
-        let function = Arc::new(function);
+    serve_with(Performer::of::<O>())
+}
+
+fn serve_with(performer: Performer) -> ExitCode {
+    start(async move |settings| {
+        let function = Arc::new(Function::open(settings, performer).await?);
         let handler = service_fn(move |event: LambdaEvent<HttpEvent>| {
             let function = Arc::clone(&function);
-            async move { Ok::<_, StartError>(function.invoke::<O>(event).await) }
+            async move { Ok::<_, StartError>(function.invoke(event).await) }
         });
         lambda_runtime::run(handler).await
     })
@@ -74,20 +78,17 @@ impl Cold {
 }
 
 struct Function {
+    performer: Performer,
     front: Front,
     environment: String,
     cold: Cold,
 }
 
 impl Function {
-    async fn open<O: Perform>(settings: Settings) -> Result<Self, StartError> {
-        let aws = open::aws(&settings).await;
-        let objects = objects::<O>(&settings, &aws).await?;
-        let doorbell = if const { O::NEEDS.doorbell() } {
-            open::doorbell(&settings, &aws)?
-        } else {
-            open::no_doorbell()
-        };
+    async fn open(settings: Settings, performer: Performer) -> Result<Self, StartError> {
+        let aws = open::aws(&settings, open::request_timeouts()).await;
+        let objects = (performer.open_objects)(&settings, &aws).await?;
+        let doorbell = (performer.open_doorbell)(&settings, &aws)?;
         let context = open::context(&settings, &aws, objects, doorbell, settings.config.clone())?;
         let front = Front {
             context: Arc::new(context),
@@ -99,23 +100,24 @@ impl Function {
             let _ = keys.ring(front.context.ids.clock().as_ref()).await;
         }
         Ok(Self {
+            performer,
             front,
             environment: settings.environment,
             cold: Cold::default(),
         })
     }
 
-    async fn invoke<O: Perform>(&self, event: LambdaEvent<HttpEvent>) -> HttpResponse {
+    async fn invoke(&self, event: LambdaEvent<HttpEvent>) -> HttpResponse {
         let LambdaEvent { payload, context } = event;
         let service = &self.front.context;
         let clock = service.ids.clock();
         let (started, before) = (clock.monotonic(), Counted::of(&service.metrics));
         let answered = self
             .front
-            .answer::<O>(payload, &context.request_id, context.deadline)
+            .answer(&self.performer, payload, &context.request_id, context.deadline)
             .await;
         let elapsed = clock.monotonic().saturating_sub(started);
-        let operation = O::OPERATION.name();
+        let operation = self.performer.operation.name();
         let code = answered.response.status_code;
         let is_cold = self.cold.take();
         tracing::info!(
@@ -142,13 +144,6 @@ impl Function {
         telemetry::emit(&self.environment, operation, service.now_ms(), &metrics);
         answered.response
     }
-}
-
-async fn objects<O: Perform>(settings: &Settings, aws: &Aws) -> Result<Arc<dyn storage::ObjectStore>, OpenError> {
-    if const { matches!(O::NEEDS, Needs::Records) } {
-        return Ok(open::no_objects());
-    }
-    open::objects(settings, aws).await
 }
 
 fn door(settings: &Settings, aws: &Aws) -> Result<Door, StartError> {

@@ -201,6 +201,9 @@ pub fn body_of(operation: Operation) -> Value {
             let allow = statement("Allow", &json!("s3vectors:*"));
             json!({"policy": json!({"Statement": allow}).to_string()})
         }
+        Operation::UpdateMetadataConfiguration => {
+            json!({"delete": {"textSearchConfigurations": [{"metadataKey": "a"}]}})
+        }
         Operation::PutVectorBucketDefaultIndexMode => json!({"defaultIndexMode": "ENHANCED"}),
         Operation::UpdateIndexMode => json!({"indexMode": "ENHANCED"}),
         Operation::UpdateMetadataConfiguration => json!({"delete": {}}),
