@@ -80,7 +80,7 @@ pub fn collect() -> ExitCode {
 
 impl Function {
     async fn open(settings: Settings, name: &'static str, objects: bool, rings: bool) -> Result<Self, Error> {
-        let aws = open::aws(&settings, Timeouts::default()).await;
+        let aws = open::aws(&settings, Timeouts::default());
         let objects = if objects {
             open::objects(&settings, &aws).await?
         } else {

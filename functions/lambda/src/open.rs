@@ -31,14 +31,15 @@ pub enum OpenError {
     Pool(#[from] PoolError),
 }
 
-/// What all AWS clients share. `timeouts`: [`request_timeouts`] where a client waits.
-pub async fn aws(settings: &Settings, timeouts: Timeouts) -> Aws {
+/// What all AWS clients share. `timeouts`: [`request_timeouts`] where a client waits. Lambda has the role's key in the
+/// environment, where it stays the same for as long as the process lives.
+pub fn aws(settings: &Settings, timeouts: Timeouts) -> Aws {
     let aws = AwsSettings {
         endpoints: settings.endpoints.clone(),
         timeouts,
         ..AwsSettings::default()
     };
-    Aws::load(aws).await
+    Aws::with_role(aws, &settings.config.region.region, &settings.role)
 }
 
 /// Time-outs of a function whose client waits for 29 s: an attempt that hangs is given up early enough for the next

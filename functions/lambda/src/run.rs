@@ -86,7 +86,7 @@ struct Function {
 
 impl Function {
     async fn open(settings: Settings, performer: Performer) -> Result<Self, StartError> {
-        let aws = open::aws(&settings, open::request_timeouts()).await;
+        let aws = open::aws(&settings, open::request_timeouts());
         let objects = (performer.open_objects)(&settings, &aws).await?;
         let doorbell = (performer.open_doorbell)(&settings, &aws)?;
         let context = open::context(&settings, &aws, objects, doorbell, settings.config.clone())?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use model::{Region, Strictness};
 use service::Config;
 use service::config::{AnswerConfig, CacheConfig};
+use storage::aws::{AccessKey, RoleKey};
 
 const MIB: usize = 1024 * 1024;
 /// Of an answer's most: what the response has around it (status, headers).
@@ -36,6 +37,8 @@ pub struct Settings {
     pub cache_directory: PathBuf,
     /// How much of them.
     pub cache_bytes: u64,
+    /// The key of the function's role.
+    pub role: RoleKey,
     /// Servers that are not AWS's own.
     pub endpoints: storage::aws::Endpoints,
     /// What the service is to do.
@@ -92,10 +95,20 @@ impl Settings {
             public_base_path: variables.or("GENAI_VECTORS_PUBLIC_BASE_PATH", ""),
             cache_directory: directory.map_or_else(|| PathBuf::from("/tmp/genai-vectors"), PathBuf::from),
             cache_bytes,
+            role: role(&variables)?,
             endpoints: storage::aws::Endpoints::from_variables(variable),
             config: config(&variables, memory_mib.saturating_mul(MIB), cache_bytes)?,
         })
     }
+}
+
+fn role(variables: &Variables<'_>) -> Result<RoleKey, SettingsError> {
+    let key = AccessKey {
+        id: variables.must("AWS_ACCESS_KEY_ID")?,
+        secret: variables.must("AWS_SECRET_ACCESS_KEY")?,
+    };
+    let token = variables.get("AWS_SESSION_TOKEN");
+    Ok(RoleKey { key, token })
 }
 
 fn auth(variables: &Variables<'_>) -> Result<AuthMode, SettingsError> {
@@ -222,6 +235,8 @@ mod tests {
             ("GENAI_VECTORS_TABLE", "catalog"),
             ("GENAI_VECTORS_STORAGE", "s3://objects"),
             ("GENAI_VECTORS_ACCOUNT", "123456789012"),
+            ("AWS_ACCESS_KEY_ID", "function"),
+            ("AWS_SECRET_ACCESS_KEY", "role"),
         ];
         let find = |name: &str| {
             let found = variables.iter().chain(&needed).find(|(known, _)| *known == name);

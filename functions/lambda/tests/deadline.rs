@@ -49,6 +49,8 @@ async fn front<O: Perform>(auth: &str) -> Front {
         ("GENAI_VECTORS_TABLE", "catalog".to_owned()),
         ("GENAI_VECTORS_STORAGE", "s3://objects".to_owned()),
         ("GENAI_VECTORS_ACCOUNT", "123456789012".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "function".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "role".to_owned()),
         ("GENAI_VECTORS_AUTH", auth.to_owned()),
         ("GENAI_VECTORS_KEYS_SECRET", "keys".to_owned()),
         ("GENAI_VECTORS_FOLD_QUEUE_URL", "http://127.0.0.1:1/fold".to_owned()),

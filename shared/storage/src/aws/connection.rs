@@ -7,7 +7,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_s3::config::Credentials;
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::Builder as HttpClientBuilder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -81,6 +81,23 @@ impl fmt::Debug for AccessKey {
     }
 }
 
+/// The key of a role that somebody else has assumed, as Lambda has for its functions.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RoleKey {
+    /// The key.
+    pub key: AccessKey,
+    /// Its session token; never shown.
+    pub token: Option<String>,
+}
+
+impl fmt::Debug for RoleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoleKey")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Settings of all clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsSettings {
@@ -121,17 +138,10 @@ impl Aws {
     /// fetched with the first request that needs them.
     pub fn load(settings: AwsSettings) -> BoxFuture<'static, Self> {
         Box::pin(async move {
-            let http_client = HttpClientBuilder::new()
-                .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                .build_https();
             let mut loader = aws_config::defaults(BehaviorVersion::latest())
-                .http_client(http_client)
+                .http_client(http_client())
                 .retry_config(RetryConfig::disabled())
-                .stalled_stream_protection(
-                    StalledStreamProtectionConfig::enabled()
-                        .grace_period(settings.timeouts.answer)
-                        .build(),
-                );
+                .stalled_stream_protection(stalled(&settings));
             if let Some(region) = &settings.region {
                 loader = loader.region(Region::new(region.clone()));
             }
@@ -143,6 +153,22 @@ impl Aws {
                 settings,
             }
         })
+    }
+
+    /// With a region and a key that are known. It looks nowhere else, so that all the places where the SDKs would look
+    /// are not linked.
+    pub fn with_role(settings: AwsSettings, region: &str, role: &RoleKey) -> Self {
+        let AccessKey { id, secret } = &role.key;
+        let credentials = Credentials::new(id, secret, role.token.clone(), None, "settings");
+        let sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(http_client())
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(stalled(&settings))
+            .region(Region::new(region.to_owned()))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build();
+        Self { sdk, settings }
     }
 
     /// The region, if there is one.
@@ -184,6 +210,19 @@ impl Aws {
             .operation_attempt_timeout(attempt)
             .build()
     }
+}
+
+/// One pool of connections for all clients.
+fn http_client() -> SharedHttpClient {
+    HttpClientBuilder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
+}
+
+fn stalled(settings: &AwsSettings) -> StalledStreamProtectionConfig {
+    StalledStreamProtectionConfig::enabled()
+        .grace_period(settings.timeouts.answer)
+        .build()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub mod s3;
 mod secrets;
 pub mod sqs;
 
-pub use connection::{AccessKey, Aws, AwsSettings, Endpoints, Timeouts};
+pub use connection::{AccessKey, Aws, AwsSettings, Endpoints, RoleKey, Timeouts};
 pub use dynamodb::{DynamoCatalog, DynamoSettings, OpenDynamoError};
 pub use failure::AwsError;
 pub use s3::{Checksums, S3Location, S3Settings, S3Store};
