@@ -23,10 +23,17 @@ use crate::batch::{Batch, BatchResponse, QueueEvent};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Indexes of one batch that are worked on at a time: one reads and writes while another computes.
-const LANES: usize = 2;
-/// What is left of an invocation for the messages to be sorted out.
+/// What is left of an invocation for leases to be given back and the messages to be sorted out.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Indexes of one batch that are worked on at a time. One fold reads and writes while another computes; a merge may take
+/// all of the function's memory (`settings::config`).
+const fn lanes(kind: Work) -> usize {
+    match kind {
+        Work::Fold => 2,
+        Work::Compact => 1,
+    }
+}
 
 struct Function {
     context: Arc<Context>,
@@ -69,6 +76,8 @@ pub fn sweep() -> ExitCode {
 /// The main function of the binary that collects garbage.
 pub fn collect() -> ExitCode {
     lambda::start(async |settings| {
+        // Never deletes from a bucket that belongs to another table.
+        open::adopt(&settings).await?;
         let function = Arc::new(Function::open(settings, "Collect", true, false).await?);
         let handler = service_fn(move |_: LambdaEvent<Value>| {
             let function = Arc::clone(&function);
@@ -111,15 +120,15 @@ impl Function {
         let run = Run::begin(self);
         let ends_ms = event.context.deadline;
         let left = Duration::from_millis(ends_ms.saturating_sub(self.context.now_ms()));
-        let until = Instant::now() + left.saturating_sub(LAST_WORDS);
+        let ends = Instant::now() + left;
         let messages = event.payload.records.len();
         let batch = Batch::of(event.payload);
         let indexes = batch.indexes.len();
         let works = batch.indexes.into_iter().map(|(path, ids)| async move {
-            let is_done = self.work(kind, &path, until).await;
+            let is_done = self.work(kind, &path, ends).await;
             if is_done { Vec::new() } else { ids }
         });
-        let unfinished: Vec<Vec<String>> = stream::iter(works).buffer_unordered(LANES).collect().await;
+        let unfinished: Vec<Vec<String>> = stream::iter(works).buffer_unordered(lanes(kind)).collect().await;
         let failed = batch.foreign.into_iter().chain(unfinished.into_iter().flatten());
         let response = BatchResponse::failed(failed.collect());
         let failures = response.failures();
@@ -130,8 +139,13 @@ impl Function {
     }
 
     /// Whether the messages are done with. Work that is not due yet, or that another process does, is found by the sweep
-    /// when it is; so is work that time runs out for.
-    async fn work(&self, kind: Work, path: &IndexPath, until: Instant) -> bool {
+    /// when it is. A fold that time runs out for is done in parts, and the sweep finds the rest; a merge begins anew, so its
+    /// message comes back, and ends where somebody is told of it.
+    async fn work(&self, kind: Work, path: &IndexPath, ends: Instant) -> bool {
+        let until = ends.checked_sub(LAST_WORDS).unwrap_or(ends);
+        if Instant::now() >= until {
+            return kind == Work::Fold;
+        }
         let working = async {
             match kind {
                 Work::Fold => work::folds(&self.context, path, &self.holder).await,
@@ -139,13 +153,15 @@ impl Function {
             }
         };
         let next = tokio::time::timeout_at(until, working).await;
-        work::release(&self.context, path, &self.holder).await;
+        // A lease that is not given back in time runs out by itself.
+        let released = tokio::time::timeout_at(ends - LAST_WORDS / 2, work::release(&self.context, path, &self.holder));
+        let is_released = released.await.is_ok();
         match next {
             Ok(Next::Idle | Next::At(_)) => true,
             Ok(Next::NotBefore(_)) => false,
             Err(_) => {
-                tracing::warn!(bucket = %path.bucket, index = %path.index, "time is up; the sweep finds what is left");
-                true
+                tracing::warn!(bucket = %path.bucket, index = %path.index, is_released, "time is up");
+                kind == Work::Fold
             }
         }
     }

@@ -10,7 +10,7 @@ use service::{Config, Context, Ports};
 use storage::absent::Absent;
 use storage::aws::s3::NotAnS3Location;
 use storage::aws::{
-    Aws, AwsSettings, DynamoCatalog, DynamoSettings, QueueUrls, S3Location, S3Settings, S3Store, SqsDoorbell, Timeouts,
+    Aws, AwsSettings, DynamoCatalog, DynamoSettings, OpenDynamoError, QueueUrls, S3Location, S3Settings, S3Store, SqsDoorbell, Timeouts,
 };
 use storage::layers::disk_cache::{DiskCache, DiskCacheConfig};
 use storage::{Doorbell, ObjectStore};
@@ -26,6 +26,9 @@ pub enum OpenError {
     /// Something rings, and the queues are not named.
     #[error("GENAI_VECTORS_FOLD_QUEUE_URL and GENAI_VECTORS_COMPACT_QUEUE_URL are needed")]
     Queues,
+    /// Bucket and table do not belong together.
+    #[error(transparent)]
+    Table(#[from] OpenDynamoError),
     /// No threads.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -61,6 +64,19 @@ pub async fn objects(settings: &Settings, aws: &Aws) -> Result<Arc<dyn ObjectSto
     let store: Arc<dyn ObjectStore> = Arc::new(S3Store::new(aws, location, S3Settings::default()));
     let cache = DiskCacheConfig::new(&settings.cache_directory, settings.cache_bytes);
     Ok(Arc::new(DiskCache::open(store, cache).await))
+}
+
+/// Claims bucket and table for each other, as they are named by the template: operators' commands ask for that.
+///
+/// # Errors
+/// One of them belongs to another one.
+pub async fn adopt(settings: &Settings) -> Result<(), OpenError> {
+    let aws = aws(settings, Timeouts::default());
+    let location: S3Location = settings.storage.parse()?;
+    let store = S3Store::new(&aws, location, S3Settings::default());
+    let ids = Ids::new(Arc::new(SystemClock::new()), Arc::new(OsRandom::new()));
+    let catalog = DynamoCatalog::new(&aws, &settings.table, ids, DynamoSettings::default());
+    Ok(catalog.adopt(&store).await?)
 }
 
 /// The doorbell.

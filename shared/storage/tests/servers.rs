@@ -143,6 +143,20 @@ async fn tables_belong_to_stores() {
             .contains("is not the one that this store's catalog is in"),
         "{error}"
     );
+    // Made for each other by a template, and used before anybody claimed them.
+    let made = MemoryStore::new();
+    made.put(&paths::wal(IndexUuid(ids().uuid()), WalId(Ulid::NIL)), Bytes::new())
+        .await
+        .unwrap();
+    catalog("free").verify(&made, false).await.unwrap_err();
+    for _ in 0..2 {
+        catalog("free").adopt(&made).await.unwrap();
+        catalog("free").verify_read_only(&made).await.unwrap();
+    }
+    catalog("free").verify(&made, false).await.unwrap();
+    catalog("free").adopt(&used).await.unwrap_err();
+    catalog("ours").adopt(&made).await.unwrap_err();
+    catalog("missing").adopt(&made).await.unwrap_err();
 }
 
 /// One unsigned call of the SQS API, which the server allows.

@@ -206,7 +206,6 @@ pub fn body_of(operation: Operation) -> Value {
         }
         Operation::PutVectorBucketDefaultIndexMode => json!({"defaultIndexMode": "ENHANCED"}),
         Operation::UpdateIndexMode => json!({"indexMode": "ENHANCED"}),
-        Operation::UpdateMetadataConfiguration => json!({"delete": {}}),
         Operation::TagResource => json!({"tags": {"team": "search"}}),
         _ => json!({}),
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use genai_vectors_service::indexing::{compact, fold};
 use model::{ApiError, Operation};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -9,7 +10,8 @@ use serde_json::json;
 use storage::ObjectStore;
 use storage::layers::faults::{Fault, When};
 
-use super::{DIMENSION, HAS_INDEXES, INDEX, calls, config, indexed, put, query, rows_of, settle};
+use super::support::path;
+use super::{DIMENSION, HAS_INDEXES, INDEX, calls, config, indexed, put, query, rows_of};
 
 #[tokio::test]
 async fn every_flipped_byte_of_a_range_is_found() {
@@ -83,9 +85,11 @@ async fn a_file_that_is_collected_under_a_reader() {
     if !HAS_INDEXES {
         return;
     }
-    let world = indexed(13, 800, config(), false).await;
+    let mut config = config();
+    config.compaction.fan_in = 2;
+    let world = indexed(13, 800, config.clone(), false).await;
     let old = rows_of(&world.store);
-    let remote = world.over_network(Duration::from_secs(600), None, &config()).await;
+    let remote = world.over_network(Duration::from_secs(600), None, &config).await;
     let body = query(&mut ChaCha8Rng::seed_from_u64(9), 10);
     remote.on(INDEX, Operation::QueryVectors, body.clone()).await.unwrap();
     let warm = calls(&remote, "get_range").len();
@@ -97,7 +101,11 @@ async fn a_file_that_is_collected_under_a_reader() {
     assert!(waited.is_err(), "{waited:?}");
     let mut random = ChaCha8Rng::seed_from_u64(14);
     put(&world, &mut random, 800..1_600).await;
-    settle(&world).await;
+    // An index for the new rows, then one shard of both. The clock that deadlines are told from stands still.
+    fold::fold_once(world.ctx(), &path(INDEX), 256).await.unwrap();
+    for _ in 0..2 {
+        compact::compact_once(world.ctx(), &path(INDEX)).await.unwrap();
+    }
     assert_ne!(rows_of(&world.store), old);
     world.store.delete(std::slice::from_ref(&old)).await.unwrap();
     tokio::time::pause();

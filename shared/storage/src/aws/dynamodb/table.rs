@@ -94,6 +94,28 @@ impl DynamoCatalog {
         })
     }
 
+    /// For a store and a table that were made for each other, by the template: they are claimed for each other at any
+    /// time, so that tools which come later find that they belong together.
+    ///
+    /// # Errors
+    /// [`OpenDynamoError`]; above all that they do not.
+    pub fn adopt<'a>(&'a self, store: &'a dyn ObjectStore) -> BoxFuture<'a, Result<(), OpenDynamoError>> {
+        Box::pin(async move {
+            let claim = self.read_claim().await?;
+            let id = match &claim {
+                Claim::NoTable => return Err(self.no_table().into()),
+                Claim::Of(id) => id.clone(),
+                Claim::Free => self.ids.uuid().to_string(),
+            };
+            let marker = marker::verify_or_create(store, &self.ids, CatalogKind::Dynamodb, &id).await?;
+            match claim {
+                Claim::Of(id) if id == marker.id => Ok(()),
+                Claim::Free => self.claim(&marker).await,
+                Claim::Of(_) | Claim::NoTable => Err(self.other_store()),
+            }
+        })
+    }
+
     /// [`DynamoCatalog::verify`] beside a server: nothing is written.
     ///
     /// # Errors
@@ -119,6 +141,10 @@ impl DynamoCatalog {
         if !is_new {
             return Err(self.other_store());
         }
+        self.claim(marker).await
+    }
+
+    async fn claim(&self, marker: &CatalogMarker) -> Result<(), OpenDynamoError> {
         let mut claim = schema::store_key();
         claim.insert(schema::ID.to_owned(), text(&marker.id));
         claim.insert(schema::CREATED.to_owned(), number(marker.created_ms));

@@ -1,7 +1,8 @@
 //! Writing: conditional puts that are sent once; large objects in parts, of which only the last step is conditional.
 
+use aws_sdk_s3::config::RequestChecksumCalculation;
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 
@@ -104,12 +105,16 @@ impl S3Store {
     }
 
     async fn begin_upload(&self, name: &ObjectName) -> Result<String, Failure> {
+        // S3 refuses parts with checksums of a kind that the upload was not begun with, and the other way round.
+        let calculation = self.clients.parts.config().request_checksum_calculation();
+        let is_bare = calculation == Some(&RequestChecksumCalculation::WhenRequired);
         let answer = self
             .clients
             .again
             .create_multipart_upload()
             .bucket(&self.location.bucket)
             .key(self.location.key(name.as_str()))
+            .set_checksum_algorithm((!is_bare).then_some(ChecksumAlgorithm::Crc32))
             .send()
             .await;
         let output = answer.map_err(|error| self.failure(&error, ACTION))?;
