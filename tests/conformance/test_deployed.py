@@ -178,7 +178,7 @@ def resources(server):
         "fold": name("sqs", queue["FoldQueue"]),
         "compact": name("sqs", queue["CompactQueue"]),
         "dead letters": name("sqs", queue["DeadLetters"]),
-        "secret": made["AccessKeysSecret"],
+        "secret": server.aws("secretsmanager").describe_secret(SecretId=made["AccessKeysSecret"])["ARN"],
         "other secret": name("secretsmanager", "secret:other-abcdef"),
         "function": name("lambda", "function:genai-vectors-prod-get-index"),
         "role": f"arn:aws:iam::{account}:role/{made['GetIndexRole']}",
