@@ -86,6 +86,8 @@ class Template:
             return self.parameters[name]
         resource, _, attribute = name.partition(".")
         known = self.names.get(resource, resource)
+        if name == "AccessKeysSecret.Id":  # its ARN, which a plain reference to a secret is, too
+            attribute = ""
         return f"${{{known}.{attribute}}}" if attribute else f"${{{known}}}"
 
     def substitute(self, text: str) -> str:

@@ -178,7 +178,7 @@ def role(function):
                 - UseKeys
                 - Effect: Allow
                   Action: [secretsmanager:GetSecretValue]
-                  Resource: !Ref AccessKeysSecret
+                  Resource: !GetAtt AccessKeysSecret.Id
                 - !Ref AWS::NoValue"""
     return f"""
   {function.name}Role:

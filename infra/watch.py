@@ -4,7 +4,7 @@ in it, builds the functions, serves every route on one port, and hands the queue
 
 watch.py [--port N] [--no-build]     stays up until it is interrupted, then stops all that it started
 
---no-build: the functions of the last release build (`make functions`) run behind the same routes, and nothing is watched.
+--no-build: the functions that were built last (`make functions`) run behind the same routes; nothing is watched.
 
 Anybody on this machine may call (GENAI_VECTORS_AUTH=none); a changed source is built again with its next request.
 """

@@ -1,5 +1,5 @@
-"""One server per session, one bucket per test. With GENAI_VECTORS_ENDPOINT the suite runs against that URL instead, with
-GENAI_VECTORS_TEST_STORE=lambda against the deployed functions."""
+"""One server per session, one bucket per test. With GENAI_VECTORS_ENDPOINT the suite runs against that URL instead,
+with GENAI_VECTORS_TEST_STORE=lambda against the deployed functions."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The functions, deployed to an emulated AWS by infra/aws_local.py: the place that GENAI_VECTORS_TEST_STORE=lambda chooses.
+"""The functions, deployed to an emulated AWS by infra/aws_local.py: the place of GENAI_VECTORS_TEST_STORE=lambda.
 
-What was built is deployed as it is (`sam build`). GENAI_VECTORS_ENFORCE_IAM=1: the emulator enforces the roles' policies.
+What was built is deployed as it is (`sam build`). GENAI_VECTORS_ENFORCE_IAM=1: the roles' policies are enforced.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 
 ROUTES = "API Gateway answers what no route takes, and its routes name no path in front of an operation"
 HTTP = "clients speak HTTP with API Gateway, not with us"
-TEXT = "API Gateway hands JSON on as text: bytes that are none (gzip) are lost; test_deployed.py has what is sent as bytes"
+TEXT = "API Gateway hands JSON on as text: other bytes are lost; test_deployed.py has what is sent as bytes"
 EVENT = "an event is 6 MB at most; test_deployed.py has that limit"
 ANYBODY = "the deployed functions serve nobody without a key"
 OWN = "the functions have no pages of their own: metrics and health are CloudWatch's"
@@ -24,13 +24,14 @@ LIMITS: dict[str, str] = {
     r"test_tags.py::test_arn_in_the_path\[/prod-.*": ROUTES,
     r"test_tags.py::test_other_methods\[.*": ROUTES,
     r"test_signatures.py::test_each_client_verifies\[/prod-.*": ROUTES,
-    r"test_guide_forms.py::test_all_thirteen_calls\[(/prod|/v1/stage/s3-vectors)\]": ROUTES,
+    r"test_guide_forms.py::test_(all_thirteen_calls|filter_with_several_fields)\[(/prod|/v1/.*)\]": ROUTES,
     r"test_transport.py::test_(chunked_body|expect_continue|http_1_0)": HTTP,
     r"test_transport.py::test_gzip\[.*": TEXT,
     r"test_transport.py::test_gzip_that_inflates_beyond_the_limit": TEXT,
     r"test_transport.py::test_bad_gzip\[(cut|bad checksum|header only)\]": TEXT,
     r"test_signatures.py::test_signed_gzip_body": TEXT,
     r"test_signatures.py::test_denied_before_the_body_is_looked_at\[no text\]": TEXT,
+    r"test_unicode.py::test_invalid_utf8\[.*": TEXT,
     r"test_transport.py::test_body_of_twenty_mebibytes\[.*": EVENT,
     r"test_transport.py::test_one_byte_more": EVENT,
     r"test_transport.py::test_a_web_page_cannot_reach_an_open_database\[.*": ANYBODY,

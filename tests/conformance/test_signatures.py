@@ -199,11 +199,7 @@ def test_host_must_be_signed(http):
 def test_payload_hash_is_computed_never_believed(http, claim):
     wanted = {"content-type": "application/json", "x-amz-content-sha256": claim}
     headers = wanted | {"host": http.host}
-    denied(
-        http.exchange(
-            "POST", listing(http), BODY, OWNER.sign("POST", listing(http), headers, BODY, claim)
-        )
-    )
+    denied(http.exchange("POST", listing(http), BODY, OWNER.sign("POST", listing(http), headers, BODY, claim)))
 
 
 def test_presigned_urls_are_refused(http):

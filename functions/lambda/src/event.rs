@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use model::ApiError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// What SDKs leave as it is in a path segment.
 const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -29,13 +29,13 @@ pub struct HttpEvent {
     /// Decoded.
     raw_path: String,
     /// As sent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_absent")]
     raw_query_string: String,
     /// Names in lower case; several headers of one name are joined by commas.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_absent")]
     headers: BTreeMap<String, String>,
     /// What the header `cookie` held: API Gateway takes it apart.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_absent")]
     cookies: Vec<String>,
     #[serde(default)]
     body: Option<String>,
@@ -48,9 +48,9 @@ pub struct HttpEvent {
 #[serde(rename_all = "camelCase")]
 struct RequestContext {
     http: Http,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_absent")]
     api_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_absent")]
     stage: String,
     /// When API Gateway received the request, in milliseconds since 1970.
     #[serde(default)]
@@ -145,6 +145,11 @@ fn lower_case((name, value): (String, String)) -> (String, String) {
     (name.to_ascii_lowercase(), value)
 }
 
+/// What API Gateway leaves out, `cargo lambda watch` sends as null.
+fn null_is_absent<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(given: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(given)?.unwrap_or_default())
+}
+
 /// AWS refuses a larger event before us. Emulators do not, and must not seem to take more than AWS does.
 fn check_size(event: &HttpEvent) -> Result<(), ApiError> {
     let headers: usize = event
@@ -231,6 +236,13 @@ mod tests {
             (request.received_ms, request.iam_principal),
             (Some(1_795_342_500_000), None)
         );
+    }
+
+    #[test]
+    fn null_is_as_if_it_were_not_there() {
+        let null = json!({"rawQueryString": null, "headers": null, "cookies": null, "body": null});
+        let request = Request::from_event(event(&null), "").unwrap();
+        assert_eq!((request.query.as_str(), request.headers.len()), ("", 0));
     }
 
     /// Somebody may sign it.

@@ -113,9 +113,15 @@ impl SecretKeys {
         let reading = tokio::time::timeout(PATIENCE, self.secrets.read(&self.name)).await;
         let text = reading
             .map_err(|_| "no answer in time".to_owned())?
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| with_causes(&error))?;
         KeyRing::from_json(&text).map_err(|error| error.to_string())
     }
+}
+
+/// Whether it is the role, the region or the secret: the cause knows.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 impl Known {
