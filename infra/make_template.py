@@ -29,9 +29,10 @@ SIZES = {
     "Collect": (1024, 900),
 }
 # What permissions are on, as the template names it.
+EXISTING_TABLE = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${ExistingTable}"
 RESOURCES = {
-    "table": "!GetAtt Table.Arn",
-    "dirty": '!Sub "${Table.Arn}/index/dirty"',
+    "table": f'!If [UseExistingTable, !Sub "{EXISTING_TABLE}", !GetAtt Table.Arn]',
+    "dirty": f'!If [UseExistingTable, !Sub "{EXISTING_TABLE}/index/dirty", !Sub "${{Table.Arn}}/index/dirty"]',
     "objects": '!Sub "${Bucket.Arn}/*"',
     "bucket": "!GetAtt Bucket.Arn",
     "FoldQueue": "!GetAtt FoldQueue.Arn",

@@ -63,6 +63,8 @@ export interface GenaiVectorsProps {
   readonly collectFloorAge?: Duration;
   /** How long it stays after that. @default 1 hour */
   readonly collectListAge?: Duration;
+  /** A table that holds the catalog instead of the construct's own, such as a restored one. @default - its own */
+  readonly existingTable?: string;
   /** Who hears of alarms. @default - nobody is written to; subscribe to `alarms` */
   readonly alarmEmail?: string;
 }
@@ -88,8 +90,10 @@ export class GenaiVectors extends Construct {
   /** The endpoint URL. */
   public readonly url: string;
   public readonly api: apigateway.CfnApi;
-  /** The catalog. */
+  /** The catalog, unless `existingTable` names another. */
   public readonly table: dynamodb.Table;
+  /** The name of the table that holds the catalog. */
+  public readonly tableName: string;
   /** The objects. */
   public readonly bucket: s3.Bucket;
   /** The access keys, where they are this deployment's own. */
@@ -110,6 +114,7 @@ export class GenaiVectors extends Construct {
     this.environmentName = props.environmentName ?? "prod";
     this.authMode = props.authMode ?? "keys";
     this.table = this.makeTable();
+    this.tableName = props.existingTable || this.table.tableName;
     this.bucket = this.makeBucket();
     if (this.authMode === "keys") {
       this.accessKeys = this.makeAccessKeys();
@@ -245,7 +250,7 @@ export class GenaiVectors extends Construct {
       GENAI_VECTORS_ENVIRONMENT: this.environmentName,
       GENAI_VECTORS_ACCOUNT: Aws.ACCOUNT_ID,
       GENAI_VECTORS_PARTITION: Aws.PARTITION,
-      GENAI_VECTORS_TABLE: this.table.tableName,
+      GENAI_VECTORS_TABLE: this.tableName,
       GENAI_VECTORS_STORAGE: `s3://${this.bucket.bucketName}`,
       GENAI_VECTORS_FOLD_QUEUE_URL: this.foldQueue.queueUrl,
       GENAI_VECTORS_COMPACT_QUEUE_URL: this.compactQueue.queueUrl,
@@ -293,9 +298,12 @@ export class GenaiVectors extends Construct {
   }
 
   private makeRole(row: FunctionRow, log: logs.LogGroup): iam.Role {
+    const { existingTable } = this.props;
+    const tables = `arn:${Aws.PARTITION}:dynamodb:${Aws.REGION}:${Aws.ACCOUNT_ID}:table`;
+    const tableArn = existingTable ? `${tables}/${existingTable}` : this.table.tableArn;
     const resources: Record<string, string> = {
-      table: this.table.tableArn,
-      dirty: `${this.table.tableArn}/index/dirty`,
+      table: tableArn,
+      dirty: `${tableArn}/index/dirty`,
       objects: this.bucket.arnForObjects("*"),
       bucket: this.bucket.bucketArn,
       FoldQueue: this.foldQueue.queueArn,
