@@ -15,12 +15,16 @@ import os
 import sys
 
 import boto3
-from aws_local import sam
+from aws_local import quoted, sam
 from emulator import ROOT
 
 STACK = "genai-vectors"
 # e_machine of an ELF file.
 MACHINES = {62: "x86_64", 183: "arm64"}
+# Command lines are seen by others, and kept by shells.
+KEYS_ELSEWHERE = """AccessKeys is not taken here, where others would see the secrets. Deploy without it, and put the
+keys into the secret that the output AccessKeysSecretArn names; they are effective within a minute:
+aws secretsmanager put-secret-value --secret-id ARN --secret-string file://keys.json"""
 KEYS_SNIPPET = """\
 import boto3, json
 secret = boto3.client("secretsmanager", region_name="{region}").get_secret_value(SecretId="{secret}")
@@ -62,6 +66,8 @@ def main() -> None:
     for parameter in parameters:
         if "=" not in parameter:
             parser.error(f"{parameter!r} is not NAME=VALUE")
+    if "AccessKeys" in values_of(parameters):
+        parser.error(KEYS_ELSEWHERE)
     architecture = built_for()
     if values_of(parameters).get("Architecture", architecture) != architecture:
         sys.exit(f"deploy.py: the functions were built for {architecture}: make deploy ARCHITECTURE=... builds others")
@@ -69,7 +75,7 @@ def main() -> None:
     if not session.region_name:
         sys.exit("deploy.py: no Region: set AWS_REGION, or one in your profile")
     stack = stack_of(parameters)
-    overrides = [f"Architecture={architecture}", *parameters]
+    overrides = [quoted(parameter) for parameter in (f"Architecture={architecture}", *parameters)]
     options = ["--stack-name", stack, "--region", session.region_name, "--parameter-overrides", *overrides]
     sam(dict(os.environ), "deploy", *options)
     (described,) = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
