@@ -13,10 +13,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 
 import boto3
 from aws_local import quoted, sam
-from emulator import ROOT
+from sizes import BUILT, ROWS, lacking
 
 STACK = "genai-vectors"
 # e_machine of an ELF file.
@@ -53,10 +54,22 @@ def stack_of(parameters: list[str]) -> str:
 
 def built_for() -> str:
     """The kind of CPU that functions without FAISS were built for: on the other kind they would never start."""
-    binary = ROOT / ".aws-sam" / "build" / "CreateIndexFunction" / "bootstrap"
+    return MACHINES[int.from_bytes(bootstrap("CreateIndex", BUILT).read_bytes()[18:20], "little")]
+
+
+def bootstrap(function: str, built: Path) -> Path:
+    binary = built / f"{function}Function" / "bootstrap"
     if not binary.exists():
         sys.exit(f"deploy.py: {binary} is missing: make functions")
-    return MACHINES[int.from_bytes(binary.read_bytes()[18:20], "little")]
+    return binary
+
+
+def require_startable(built: Path) -> None:
+    """Stops where a function needs what Amazon Linux 2023 lacks, such as the glibc of a newer machine that built it."""
+    faults = [f"{row['name']} {fault}" for row in ROWS for fault in lacking(bootstrap(row["name"], built))[1]]
+    if faults:
+        reason = "would not start on Lambda (Amazon Linux 2023 has glibc 2.34), build them on an older system"
+        sys.exit("\n".join([f"deploy.py: functions {reason}:", *faults]))
 
 
 def main() -> None:
@@ -71,6 +84,7 @@ def main() -> None:
     architecture = built_for()
     if values_of(parameters).get("Architecture", architecture) != architecture:
         sys.exit(f"deploy.py: the functions were built for {architecture}: make deploy ARCHITECTURE=... builds others")
+    require_startable(BUILT)
     session = boto3.Session()
     if not session.region_name:
         sys.exit("deploy.py: no Region: set AWS_REGION, or one in your profile")

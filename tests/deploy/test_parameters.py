@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 
 import deploy
 import pytest
 from aws_local import quoted
 from deployed import DEPLOY_PYTHON, run
+from sizes import ROWS
 
 KEYS = '{"keys": [{"accessKeyId": "A", "secretAccessKey": "it\'s", "owner": true}]}'
 # How `sam deploy --parameter-overrides` reads its arguments.
@@ -37,3 +40,45 @@ def test_access_keys_are_refused(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         deploy.main()
     assert "put-secret-value" in capsys.readouterr().err
+
+
+@pytest.fixture
+def built(monkeypatch, tmp_path):
+    """Functions as `sam build` leaves them: programs that do nothing. Compiles one of them from other source."""
+
+    def compiled(function, source):
+        folder = tmp_path / f"{function}Function"
+        folder.mkdir(exist_ok=True)
+        (folder / "program.c").write_text(source)
+        subprocess.run(["cc", "-o", folder / "bootstrap", folder / "program.c"], check=True)
+
+    compiled(ROWS[0]["name"], "int main(void) { return 0; }\n")
+    for row in ROWS[1:]:
+        shutil.copytree(tmp_path / f"{ROWS[0]['name']}Function", tmp_path / f"{row['name']}Function")
+    monkeypatch.setattr(deploy, "BUILT", tmp_path)
+    return compiled
+
+
+class Deployed(Exception):
+    """SAM was called."""
+
+
+@pytest.fixture
+def ask(monkeypatch):
+    """`make deploy` up to SAM."""
+
+    def called(*_):
+        raise Deployed
+
+    monkeypatch.setattr(deploy, "sam", called)
+    monkeypatch.setattr(sys, "argv", ["deploy.py"])
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    return deploy.main
+
+
+def test_what_amazon_linux_cannot_start_is_not_deployed(built, ask):
+    with pytest.raises(Deployed):
+        ask()
+    built("Sweep", "#include <stdlib.h>\nint main(void) { return (int)arc4random(); }\n")
+    with pytest.raises(SystemExit, match=r"\nSweep needs GLIBC_2\.36$"):
+        ask()
