@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import sys
 import deploy
 import pytest
 from aws_local import quoted
-from deployed import DEPLOY_PYTHON, run
+from deployed import DEPLOY_PYTHON, REPOSITORY, run
 from sizes import ROWS
 
 KEYS = '{"keys": [{"accessKeyId": "A", "secretAccessKey": "it\'s", "owner": true}]}'
@@ -82,3 +83,23 @@ def test_what_amazon_linux_cannot_start_is_not_deployed(built, ask):
     built("Sweep", "#include <stdlib.h>\nint main(void) { return (int)arc4random(); }\n")
     with pytest.raises(SystemExit, match=r"\nSweep needs GLIBC_2\.36$"):
         ask()
+
+
+def test_the_longest_name_of_an_environment_fits_every_function():
+    """Of Lambda's 64 characters; the template and the construct say the same."""
+    pattern = "^[a-z0-9-]{1,13}$"
+    for file in ("template.yaml", "cdk/lib/genai-vectors.ts"):
+        assert pattern in (REPOSITORY / "infra" / file).read_text()
+    assert re.search(pattern, "n" * 13) and not re.search(pattern, "n" * 14)
+    longest = max((row["binary"] for row in ROWS), key=len)
+    assert len(f"genai-vectors-{'n' * 13}-{longest}") <= 64
+
+
+def test_the_construct_refuses_a_longer_name(tmp_path):
+    for row in ROWS:
+        (tmp_path / f"{row['name']}Function").mkdir()
+        (tmp_path / f"{row['name']}Function" / "bootstrap").touch()
+    cdk = REPOSITORY / "infra" / "cdk"
+    context = ["-c", f"codeRoot={tmp_path}", "-c", f"environmentName={'n' * 14}", "-o", tmp_path / "cdk.out"]
+    with pytest.raises(AssertionError, match="is not 1 to 13 lower-case letters"):
+        run(cdk / "node_modules" / ".bin" / "cdk", "synth", "--quiet", *context, environment=dict(os.environ), cwd=cdk)

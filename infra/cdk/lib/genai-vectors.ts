@@ -11,6 +11,7 @@ import {
   RemovalPolicy,
   SecretValue,
   Size,
+  Token,
   aws_apigatewayv2 as apigateway,
   aws_dynamodb as dynamodb,
   aws_events as events,
@@ -31,7 +32,7 @@ import { addAlarms, addDashboard } from "./monitoring";
 export interface GenaiVectorsProps {
   /** Where `sam build` leaves the functions: `.aws-sam/build` of the repository. */
   readonly codeRoot: string;
-  /** Part of every name, and a dimension of every metric. @default "prod" */
+  /** Part of every name, and a dimension of every metric: 1 to 13 lower-case letters, digits and hyphens. @default "prod" */
   readonly environmentName?: string;
   /** keys: this deployment's own access keys; iam: API Gateway's IAM authorizer. @default "keys" */
   readonly authMode?: "keys" | "iam";
@@ -84,6 +85,8 @@ interface FunctionRow {
 const ROWS: readonly FunctionRow[] = functions;
 /** The folder whose functions have no FAISS. */
 const WITHOUT_FAISS = "api";
+/** With it the longest name of a function has the 64 characters that Lambda takes. */
+const ENVIRONMENT_NAME = /^[a-z0-9-]{1,13}$/;
 
 /** A deployment: an HTTP API that speaks the Amazon S3 Vectors API, and all that it stands on. */
 export class GenaiVectors extends Construct {
@@ -112,6 +115,9 @@ export class GenaiVectors extends Construct {
   constructor(scope: Construct, id: string, private readonly props: GenaiVectorsProps) {
     super(scope, id);
     this.environmentName = props.environmentName ?? "prod";
+    if (!Token.isUnresolved(this.environmentName) && !ENVIRONMENT_NAME.test(this.environmentName)) {
+      throw new Error(`environmentName ${this.environmentName} is not 1 to 13 lower-case letters, digits and hyphens`);
+    }
     this.authMode = props.authMode ?? "keys";
     this.table = this.makeTable();
     this.tableName = props.existingTable || this.table.tableName;
