@@ -130,6 +130,14 @@ ON_SCHEDULE = """
       FunctionName: !Ref {name}Function
       Principal: events.amazonaws.com
       SourceArn: !GetAtt {name}Schedule.Arn
+
+  # The schedule is the repetition.
+  {name}Invocations:
+    Type: AWS::Lambda::EventInvokeConfig
+    Properties:
+      FunctionName: !Ref {name}Function
+      Qualifier: $LATEST
+      MaximumRetryAttempts: 0
 """
 BACKGROUND = (
     Background("Fold", "Fold", (*INDEXING, hears("FoldQueue")), FROM_QUEUE.format(name="Fold", batch=100, window=5)),

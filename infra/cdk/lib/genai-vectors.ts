@@ -382,6 +382,9 @@ export class GenaiVectors extends Construct {
       targets: [{ id: name, arn: this.functions[name].functionArn }],
     });
     this.permit(name, "events.amazonaws.com", rule.attrArn);
+    // The schedule is the repetition.
+    const functionName = this.functions[name].functionName;
+    new lambda.CfnEventInvokeConfig(this, `${name}Invocations`, { functionName, qualifier: "$LATEST", maximumRetryAttempts: 0 });
   }
 }
 

@@ -62,6 +62,41 @@ export function addAlarms(vectors: GenaiVectors, environmentName: string, email?
     threshold: 0,
     periods: 2,
   });
+  // One failure is no alarm: what failed is tried again within a minute.
+  addAlarm(vectors, "FoldFailureAlarm", {
+    description: "Folds of an index fail, each minute again; the log of fold says why",
+    namespace: NAMESPACE,
+    metricName: "FoldFailures",
+    dimensionsMap: { Environment: environmentName },
+    statistic: "Sum",
+    threshold: 2,
+    periods: 3,
+  });
+  addAlarm(vectors, "CompactionFailureAlarm", {
+    description: "Compactions of an index fail, each minute again; the log of compact says why",
+    namespace: NAMESPACE,
+    metricName: "CompactionFailures",
+    dimensionsMap: { Environment: environmentName },
+    statistic: "Sum",
+    threshold: 2,
+    periods: 3,
+  });
+  addAlarm(vectors, "SweepAlarm", {
+    description: "Sweeps fail; work that no message is left for is not found",
+    namespace: "AWS/Lambda",
+    metricName: "Errors",
+    dimensionsMap: { FunctionName: vectors.functions.Sweep.functionName },
+    statistic: "Sum",
+    threshold: 2,
+  });
+  addAlarm(vectors, "CollectAlarm", {
+    description: "A collection failed or ran out of time; garbage stays until the next one",
+    namespace: "AWS/Lambda",
+    metricName: "Errors",
+    dimensionsMap: { FunctionName: vectors.functions.Collect.functionName },
+    statistic: "Sum",
+    threshold: 0,
+  });
   addAlarm(vectors, "UnreadableAlarm", {
     description: "A write cannot be read back; its index waits for `genai-vectors quarantine` or for its object",
     namespace: NAMESPACE,
