@@ -129,9 +129,11 @@ export class GenaiVectors extends Construct {
       retentionPeriod: Duration.days(14),
       encryption: sqs.QueueEncryption.SQS_MANAGED,
     });
-    this.foldQueue = this.makeQueue("FoldQueue", Duration.minutes(30));
+    // A little more than an invocation takes. What failed comes back after that; the sweep, which repeats it each
+    // minute, does not wait for it.
+    this.foldQueue = this.makeQueue("FoldQueue", Duration.minutes(6));
     // Merges of an index that has settled are due a while after its last fold.
-    this.compactQueue = this.makeQueue("CompactQueue", Duration.minutes(90), Duration.seconds(12));
+    this.compactQueue = this.makeQueue("CompactQueue", Duration.minutes(16), Duration.seconds(12));
     this.requireTls();
     this.api = this.makeApi();
     this.url = `https://${this.api.ref}.execute-api.${Aws.REGION}.${Aws.URL_SUFFIX}`;
