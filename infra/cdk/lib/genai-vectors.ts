@@ -52,7 +52,7 @@ export interface GenaiVectorsProps {
   readonly cacheStorage?: Size;
   /** Shard files that a function keeps in it. @default 1536 MiB */
   readonly cache?: Size;
-  /** Folds, and compactions, at a time. @default 4 */
+  /** Folds, and compactions, at a time. @default 2, which leaves 4 of a new account's 10 functions for requests */
   readonly indexerConcurrency?: number;
   /** @default "info" */
   readonly logLevel?: "error" | "warn" | "info" | "debug" | "trace";
@@ -373,7 +373,7 @@ export class GenaiVectors extends Construct {
       batchSize,
       maximumBatchingWindowInSeconds: 5,
       functionResponseTypes: ["ReportBatchItemFailures"],
-      scalingConfig: { maximumConcurrency: this.props.indexerConcurrency ?? 4 },
+      scalingConfig: { maximumConcurrency: this.props.indexerConcurrency ?? 2 },
     });
   }
 
