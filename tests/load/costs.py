@@ -256,7 +256,8 @@ def main() -> None:
         f"\nList prices of us-east-1, {PRICE_DATE}; {DIMENSION} dimensions, {METADATA_BYTES} bytes of filterable "
         f"metadata; {COLD_SHARE:.1%} of the requests are cold. A query of 10,000, 1 million and 10 million vectors is "
         f"taken to need {', '.join(f'{index.cpu_ms:g}' for index in INDEXES)} ms of its function; of 10 million "
-        f"vectors {INDEXES[-1].ranges} candidates are read by ranges. 1 million vectors need `CacheStorage=4096`. "
+        f"vectors {INDEXES[-1].ranges} candidates are read by ranges. 1 million vectors need `CacheStorage=4096 "
+        f"CacheMib=3072`. "
         f"Stored, a million vectors are ${million_gb * 0.023 * 1.1:.2f} a month here (without backups) and "
         f"${million_gb * 0.06:.2f} there."
     )

@@ -48,9 +48,9 @@ export interface GenaiVectorsProps {
   readonly targetRecall?: number;
   /** Rows from which on a merged shard gets a FAISS index. @default 20000 */
   readonly flatThreshold?: number;
-  /** /tmp of functions that read. @default 2048 MiB */
+  /** /tmp of functions that read; it bounds `cache`, which does not follow it. @default 2048 MiB */
   readonly cacheStorage?: Size;
-  /** Shard files that a function keeps in it. @default 1536 MiB */
+  /** Shard files that a function keeps in it; at most three quarters, for copies under way. @default 1536 MiB */
   readonly cache?: Size;
   /** Folds, and compactions, at a time. @default 2, which leaves 4 of a new account's 10 functions for requests */
   readonly indexerConcurrency?: number;
