@@ -54,6 +54,10 @@ export interface GenaiVectorsProps {
   readonly cache?: Size;
   /** Folds, and compactions, at a time. @default 2, which leaves 4 of a new account's 10 functions for requests */
   readonly indexerConcurrency?: number;
+  /** What the API takes in the long run; more is answered 429. @default 2000 */
+  readonly requestsPerSecond?: number;
+  /** Requests that it takes at once. @default 1000 */
+  readonly requestBurst?: number;
   /** @default "info" */
   readonly logLevel?: "error" | "warn" | "info" | "debug" | "trace";
   /** @default 30 days */
@@ -247,6 +251,11 @@ export class GenaiVectors extends Construct {
       apiId: api.ref,
       stageName: "$default",
       autoDeploy: true,
+      // Anybody may send requests, signed or not: this bounds what they cost, and what is left for the account's other APIs.
+      defaultRouteSettings: {
+        throttlingRateLimit: this.props.requestsPerSecond ?? 2000,
+        throttlingBurstLimit: this.props.requestBurst ?? 1000,
+      },
       accessLogSettings: { destinationArn: log.logGroupArn, format: JSON.stringify(line) },
     });
     return api;
