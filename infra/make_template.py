@@ -77,9 +77,7 @@ CHANGE_TAGS = table("GetItem", "UpdateItem")
 OPERATIONS = (
     Operation("CreateIndex", "Control", (table("GetItem", "PutItem", "UpdateItem", "ConditionCheckItem"),)),
     Operation("CreateVectorBucket", "Control", (table("GetItem", "PutItem", "UpdateItem", "ConditionCheckItem"),)),
-    Operation(
-        "DeleteIndex", "Control", (table("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"),)
-    ),
+    Operation("DeleteIndex", "Control", (table("GetItem", "PutItem", "UpdateItem", "DeleteItem"),)),
     Operation("DeleteVectorBucket", "Control", (table("GetItem", "PutItem", "DeleteItem"),)),
     Operation("DeleteVectorBucketPolicy", "Control", (CHANGE_TAGS,)),
     Operation("DeleteVectors", "Write", (table("GetItem", "UpdateItem"), *READ_OBJECTS, WRITE_OBJECTS, RING_FOLD)),
@@ -100,7 +98,7 @@ OPERATIONS = (
     Operation("UpdateIndexMode", "Control", (READ,)),
     Operation("UpdateMetadataConfiguration", "Control", (READ,)),
 )
-INDEXING = (table("GetItem", "UpdateItem"), *READ_OBJECTS, WRITE_OBJECTS, RING_COMPACT)
+INDEXING = (table("GetItem", "UpdateItem"), *READ_OBJECTS, WRITE_OBJECTS)
 FROM_QUEUE = """
   {name}Messages:
     Type: AWS::Lambda::EventSourceMapping
@@ -140,7 +138,12 @@ ON_SCHEDULE = """
       MaximumRetryAttempts: 0
 """
 BACKGROUND = (
-    Background("Fold", "Fold", (*INDEXING, hears("FoldQueue")), FROM_QUEUE.format(name="Fold", batch=100, window=5)),
+    Background(
+        "Fold",
+        "Fold",
+        (*INDEXING, RING_COMPACT, hears("FoldQueue")),
+        FROM_QUEUE.format(name="Fold", batch=100, window=5),
+    ),
     Background(
         "Compact", "Compact", (*INDEXING, hears("CompactQueue")), FROM_QUEUE.format(name="Compact", batch=10, window=5)
     ),
