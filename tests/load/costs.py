@@ -265,8 +265,8 @@ def beside() -> str:
         f"Not in the table: access logs (${access_logs:.2f} a million requests), X-Ray's traces "
         f"(${traces * TRACED_SHARE:.2f} a million where requests are many, up to ${traces:.2f} where fewer than one a "
         f"second come), and metrics (${USED_METRICS * METRIC_MONTH:.2f} a month for each operation in use). At rest a "
-        f"deployment costs about ${at_rest():.0f} a month: metrics, alarms, the dashboard, the secret, Lambda's polling "
-        f"of the queues, the sweeps."
+        f"deployment costs about ${at_rest():.0f} a month: metrics, alarms, the dashboard, the secret, Lambda's "
+        f"polling of the queues, the sweeps."
     )
 
 
