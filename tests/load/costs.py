@@ -29,7 +29,7 @@ DYNAMODB_WRITE = 0.625e-6  # of each KB
 SQS_REQUEST = 0.40e-6
 LOGS_GB = 0.50
 METRIC_MONTH = 0.30  # a custom one, for the hours in which it is sent
-ALARM_MONTH = 0.10  # of each metric that it reads
+ALARM_MONTH = 0.10
 DASHBOARD_MONTH = 3.00
 SECRET_MONTH = 0.40
 TRACE = 5.0e-6
@@ -64,7 +64,7 @@ MONTH_S = 30 * 24 * 3600
 SWEEP_GB, SWEEP_S = 256 / 1024, 0.1
 POLLERS, POLL_S = 5, 20  # of each queue
 RESTING_METRICS = 9  # of sweep, of collection and of both: requests, durations, cold starts
-ALARM_METRICS = 18  # of nine alarms
+ALARMS = 11
 USED_METRICS = 4  # that an operation in use adds
 # CPU, of the README's measurements: parsing of bodies, a core-second; folding and merging, a GB-second.
 PARSED_BYTES_S = 200e6
@@ -252,7 +252,7 @@ def at_rest() -> float:
     """A month of a deployment that nobody asks, without what is stored."""
     sweeps = MONTH_S / 60
     sweep = invoked(SWEEP_GB, SWEEP_S).total + DYNAMODB_READ + TRACE
-    observed = RESTING_METRICS * METRIC_MONTH + ALARM_METRICS * ALARM_MONTH + DASHBOARD_MONTH + SECRET_MONTH
+    observed = RESTING_METRICS * METRIC_MONTH + ALARMS * ALARM_MONTH + DASHBOARD_MONTH + SECRET_MONTH
     return observed + sweeps * sweep + 2 * POLLERS * MONTH_S / POLL_S * SQS_REQUEST
 
 

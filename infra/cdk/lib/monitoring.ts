@@ -6,11 +6,8 @@ import type { GenaiVectors } from "./genai-vectors";
 
 const NAMESPACE = "GenaiVectors";
 const PERIOD = Duration.minutes(5);
-/** Functions that work most: an alarm takes ten metrics. */
-const BUSIEST = [
-  ...["PutVectors", "DeleteVectors", "QueryVectors", "GetVectors", "ListVectors", "GetIndex"],
-  ...["Fold", "Compact", "Sweep", "Collect"],
-];
+/** Functions that work most: those feel it first when the account's concurrency, which all share, is used up. */
+const BUSIEST = { Put: "PutVectors", Query: "QueryVectors", Fold: "Fold" };
 
 /** What an alarm watches, and when it is raised: above `threshold` in `periods` of five minutes. */
 interface Watch {
@@ -59,7 +56,18 @@ export function addAlarms(vectors: GenaiVectors, environmentName: string, email?
     statistic: "Sum",
     threshold: 5,
   });
-  addThrottleAlarm(vectors);
+  // Other throttled operations answer 503, which FaultAlarm counts.
+  for (const [id, name] of Object.entries(BUSIEST)) {
+    addAlarm(vectors, `${id}ThrottleAlarm`, {
+      description: `${name} is throttled; raise the account's concurrency`,
+      namespace: "AWS/Lambda",
+      metricName: "Throttles",
+      dimensionsMap: { FunctionName: vectors.functions[name].functionName },
+      statistic: "Sum",
+      threshold: 0,
+      periods: 2,
+    });
+  }
   // One failure is no alarm: what failed is tried again within a minute.
   addAlarm(vectors, "FoldFailureAlarm", {
     description: "Folds of an index fail, each minute again; the log of fold says why",
@@ -115,33 +123,6 @@ function addAlarm(vectors: GenaiVectors, id: string, watch: Watch): void {
     treatMissingData: cloudwatch.TreatMissingData.NOT_BREACHING,
   });
   alarm.addAlarmAction(new actions.SnsAction(vectors.alarms));
-}
-
-/** Of the account's functions only ours: those share their concurrency, so that the busiest feel it first. */
-function addThrottleAlarm(vectors: GenaiVectors): void {
-  const throttles = BUSIEST.map((name, position) => ({
-    id: `m${position + 1}`,
-    returnData: false,
-    metricStat: {
-      stat: "Sum",
-      period: PERIOD.toSeconds(),
-      metric: {
-        namespace: "AWS/Lambda",
-        metricName: "Throttles",
-        dimensions: [{ name: "FunctionName", value: vectors.functions[name].functionName }],
-      },
-    },
-  }));
-  new cloudwatch.CfnAlarm(vectors, "ThrottleAlarm", {
-    alarmDescription: "Functions are throttled; raise the account's concurrency",
-    // No SEARCH: alarms take none.
-    metrics: [{ id: "throttles", expression: "SUM(FILL(METRICS(), 0))", returnData: true }, ...throttles],
-    evaluationPeriods: 2,
-    threshold: 0,
-    comparisonOperator: "GreaterThanThreshold",
-    treatMissingData: "notBreaching",
-    alarmActions: [vectors.alarms.topicArn],
-  });
 }
 
 /** Adds the dashboard: two columns of three charts. */
