@@ -48,6 +48,13 @@ def sam(environment: dict[str, str], *arguments: str) -> None:
         sys.exit(f"aws_local.py: sam {arguments[0]} failed")
 
 
+def quoted(parameter: str) -> str:
+    """NAME=VALUE as SAM reads all of the value: it would stop at a quote or a space, and refuse an empty one."""
+    name, value = parameter.split("=", 1)
+    escaped = value.replace("'", "\\'")
+    return f"{name}='{escaped}'"
+
+
 def build() -> None:
     sam(dict(os.environ), "build")
 
@@ -74,7 +81,7 @@ def access_keys(owner: tuple[str, str]) -> str:
 
 def deploy(emulator: Emulator, parameters: list[str]) -> dict[str, str]:
     """The stack's outputs."""
-    overrides = [f"PublicBasePath={BASE_PATH}", *parameters]
+    overrides = [quoted(parameter) for parameter in (f"PublicBasePath={BASE_PATH}", *parameters)]
     options = ["--stack-name", STACK, "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", *overrides]
     sam(emulator.environment(), "deploy", *options)
     stacks = emulator.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]

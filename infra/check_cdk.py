@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Compares what the construct (cdk/) makes with template.yaml, in both auth modes: the same resources under the same
-names, with the same properties. It synthesizes without built functions and without a network.
+"""Compares what the construct (cdk/) makes with template.yaml, in both auth modes and over a restored table: the same
+resources under the same names, with the same properties. It synthesizes without built functions and without a network.
 
 Both are brought to one form: the template's SAM functions become what SAM makes of them, parameters take their
 defaults, conditions are decided, and references become text with the resource's name.
@@ -20,7 +20,8 @@ from cfnlint.decode import cfn_yaml
 
 HERE = Path(__file__).resolve().parent
 CDK = HERE / "cdk"
-AUTH_MODES = "keys", "iam"
+# Values of the template's parameters; the construct takes them as context, in camel case.
+VARIANTS = {"AuthMode": "keys"}, {"AuthMode": "iam"}, {"AuthMode": "keys", "ExistingTable": "restored"}
 # The path of a child of the construct: <stack>/<construct>/<name in the template>[/Resource].
 DEPTH = 2
 # Where a function's code is, differs by what a deployment tool is.
@@ -138,13 +139,13 @@ def plain(node: Any, key: str = "") -> Any:
     return str(node).lower() if isinstance(node, bool) else str(node)
 
 
-def sam(auth_mode: str) -> dict[str, dict]:
+def sam(parameters: dict[str, str]) -> dict[str, dict]:
     document = json.loads(json.dumps(cfn_yaml.load(HERE / "template.yaml")))
-    return Template(document, {}, {"AuthMode": auth_mode}).resources()
+    return Template(document, {}, parameters).resources()
 
 
-def construct(auth_mode: str, folder: Path) -> dict[str, dict]:
-    document = json.loads(synthesize(auth_mode, folder).read_text())
+def construct(parameters: dict[str, str], folder: Path) -> dict[str, dict]:
+    document = json.loads(synthesize(parameters, folder).read_text())
     names = {}
     for logical_id, resource in document["Resources"].items():
         path = resource["Metadata"]["aws:cdk:path"].split("/")
@@ -152,9 +153,11 @@ def construct(auth_mode: str, folder: Path) -> dict[str, dict]:
     return Template(document, names, {}).resources()
 
 
-def synthesize(auth_mode: str, folder: Path) -> Path:
-    output = folder / f"cdk.out-{auth_mode}"
-    context = ["--context", f"codeRoot={folder / 'code'}", "--context", f"authMode={auth_mode}"]
+def synthesize(parameters: dict[str, str], folder: Path) -> Path:
+    output = folder / f"cdk.out-{'-'.join(parameters.values())}"
+    context = ["--context", f"codeRoot={folder / 'code'}"]
+    for name, value in parameters.items():
+        context += ["--context", f"{name[0].lower()}{name[1:]}={value}"]
     subprocess.run(
         [CDK / "node_modules" / ".bin" / "cdk", "synth", "--quiet", *context, "-o", output], check=True, cwd=CDK
     )
@@ -183,13 +186,14 @@ def differences(expected: dict[str, dict], made: dict[str, dict]) -> list[str]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
         make_code(Path(folder))
-        made = dict(zip(AUTH_MODES, pool.map(lambda mode: construct(mode, Path(folder)), AUTH_MODES), strict=True))
-    for mode in AUTH_MODES:
-        expected = sam(mode)
-        found = differences(expected, made[mode])
+        constructs = list(pool.map(lambda parameters: construct(parameters, Path(folder)), VARIANTS))
+    for parameters, made in zip(VARIANTS, constructs, strict=True):
+        variant = " ".join(f"{name}={value}" for name, value in parameters.items())
+        expected = sam(parameters)
+        found = differences(expected, made)
         if found:
-            sys.exit("\n".join([f"with AuthMode={mode}:", *found]))
-        print(f"AuthMode={mode}: the construct and the template make the same {len(expected)} resources")
+            sys.exit("\n".join([f"with {variant}:", *found]))
+        print(f"{variant}: the construct and the template make the same {len(expected)} resources")
 
 
 if __name__ == "__main__":

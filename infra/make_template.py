@@ -29,9 +29,10 @@ SIZES = {
     "Collect": (1024, 900),
 }
 # What permissions are on, as the template names it.
+EXISTING_TABLE = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${ExistingTable}"
 RESOURCES = {
-    "table": "!GetAtt Table.Arn",
-    "dirty": '!Sub "${Table.Arn}/index/dirty"',
+    "table": f'!If [UseExistingTable, !Sub "{EXISTING_TABLE}", !GetAtt Table.Arn]',
+    "dirty": f'!If [UseExistingTable, !Sub "{EXISTING_TABLE}/index/dirty", !Sub "${{Table.Arn}}/index/dirty"]',
     "objects": '!Sub "${Bucket.Arn}/*"',
     "bucket": "!GetAtt Bucket.Arn",
     "FoldQueue": "!GetAtt FoldQueue.Arn",
@@ -76,9 +77,7 @@ CHANGE_TAGS = table("GetItem", "UpdateItem")
 OPERATIONS = (
     Operation("CreateIndex", "Control", (table("GetItem", "PutItem", "UpdateItem", "ConditionCheckItem"),)),
     Operation("CreateVectorBucket", "Control", (table("GetItem", "PutItem", "UpdateItem", "ConditionCheckItem"),)),
-    Operation(
-        "DeleteIndex", "Control", (table("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"),)
-    ),
+    Operation("DeleteIndex", "Control", (table("GetItem", "PutItem", "UpdateItem", "DeleteItem"),)),
     Operation("DeleteVectorBucket", "Control", (table("GetItem", "PutItem", "DeleteItem"),)),
     Operation("DeleteVectorBucketPolicy", "Control", (CHANGE_TAGS,)),
     Operation("DeleteVectors", "Write", (table("GetItem", "UpdateItem"), *READ_OBJECTS, WRITE_OBJECTS, RING_FOLD)),
@@ -99,7 +98,7 @@ OPERATIONS = (
     Operation("UpdateIndexMode", "Control", (READ,)),
     Operation("UpdateMetadataConfiguration", "Control", (READ,)),
 )
-INDEXING = (table("GetItem", "UpdateItem"), *READ_OBJECTS, WRITE_OBJECTS, RING_COMPACT)
+INDEXING = (table("GetItem", "UpdateItem"), *READ_OBJECTS, WRITE_OBJECTS)
 FROM_QUEUE = """
   {name}Messages:
     Type: AWS::Lambda::EventSourceMapping
@@ -129,9 +128,22 @@ ON_SCHEDULE = """
       FunctionName: !Ref {name}Function
       Principal: events.amazonaws.com
       SourceArn: !GetAtt {name}Schedule.Arn
+
+  # The schedule is the repetition.
+  {name}Invocations:
+    Type: AWS::Lambda::EventInvokeConfig
+    Properties:
+      FunctionName: !Ref {name}Function
+      Qualifier: $LATEST
+      MaximumRetryAttempts: 0
 """
 BACKGROUND = (
-    Background("Fold", "Fold", (*INDEXING, hears("FoldQueue")), FROM_QUEUE.format(name="Fold", batch=100, window=5)),
+    Background(
+        "Fold",
+        "Fold",
+        (*INDEXING, RING_COMPACT, hears("FoldQueue")),
+        FROM_QUEUE.format(name="Fold", batch=100, window=5),
+    ),
     Background(
         "Compact", "Compact", (*INDEXING, hears("CompactQueue")), FROM_QUEUE.format(name="Compact", batch=10, window=5)
     ),
@@ -144,7 +156,7 @@ BACKGROUND = (
     Background(
         "Collect",
         "Collect",
-        (table("GetItem", "Query", "UpdateItem"), *READ_OBJECTS, (("s3:PutObject", "s3:DeleteObject"), "objects")),
+        (table("GetItem", "PutItem", "Query", "UpdateItem"), *READ_OBJECTS, (("s3:PutObject", "s3:DeleteObject"), "objects")),
         ON_SCHEDULE.format(name="Collect", rate="rate(1 hour)", description="Deletes what nothing reaches"),
     ),
 )

@@ -69,7 +69,7 @@ def test_the_events_limit(raw, index):
 
 @pytest.mark.parametrize("content_type", [None, "application/octet-stream"], ids=str)
 def test_gzip_as_bytes(raw, index, content_type):
-    """What API Gateway does not take for text arrives as base64: bodies that inflate beyond an event, too."""
+    """What API Gateway does not take for text arrives as base64: also bodies that inflate beyond an event."""
     body = json.dumps({**index.by_name, "vectors": [vector("packed", [1, 2])]}).encode()
     packed = gzip.compress(body[:-1] + b" " * (10 * 1024 * 1024) + b"}")
     headers = {"Content-Encoding": "gzip"} | ({"Content-Type": content_type} if content_type else {})
@@ -137,6 +137,7 @@ PERMITTED = {
         "table": WRITERS | INDEXERS | ATTACHERS | CREATORS | {"DeleteIndex", "Collect"},
         "other table": set(),
     },
+    "dynamodb:ConditionCheckItem": {"table": CREATORS},
     "dynamodb:DeleteItem": {"table": REMOVERS, "other table": set()},
     "dynamodb:DeleteTable": {"table": set()},
     "s3:GetObject": {"object": READERS, "other object": set()},
@@ -146,7 +147,7 @@ PERMITTED = {
     "s3:DeleteObjectVersion": {"object": set()},
     "s3:DeleteBucket": {"bucket": set()},
     "s3:PutBucketVersioning": {"bucket": set()},
-    "sqs:SendMessage": {"fold": WRITERS | {"Sweep"}, "compact": INDEXERS | {"Sweep"}, "dead letters": set()},
+    "sqs:SendMessage": {"fold": WRITERS | {"Sweep"}, "compact": {"Fold", "Sweep"}, "dead letters": set()},
     "sqs:ReceiveMessage": {"fold": {"Fold"}, "compact": {"Compact"}, "dead letters": set()},
     "sqs:DeleteMessage": {"fold": {"Fold"}, "compact": {"Compact"}, "dead letters": set()},
     "sqs:PurgeQueue": {"fold": set()},
@@ -162,9 +163,8 @@ PERMITTED = {
 def resources(server):
     """The ARNs that PERMITTED names; `other ...` are no part of the stack."""
     pages = server.aws("cloudformation").get_paginator("list_stack_resources").paginate(StackName="genai-vectors")
-    made = {
-        row["LogicalResourceId"]: row["PhysicalResourceId"] for page in pages for row in page["StackResourceSummaries"]
-    }
+    rows = [row for page in pages for row in page["StackResourceSummaries"]]
+    made = {row["LogicalResourceId"]: row["PhysicalResourceId"] for row in rows}
     name, account = "arn:aws:{}:us-east-1:123456789012:{}".format, "123456789012"
     queue = {row: made[row].rpartition("/")[2] for row in ("FoldQueue", "CompactQueue", "DeadLetters")}
     return {

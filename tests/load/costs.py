@@ -3,8 +3,9 @@
 
     round_trips --json | python tests/load/costs.py
 
-Requests are the counted ones of `round_trips`; prices, durations and shares are the constants below. Free tiers, taxes,
-transfer out of the region and what a deployment costs at rest are left out on both sides.
+Requests are the counted ones of `round_trips`; prices, durations and shares are the constants below. Free tiers, taxes
+and transfer out of the region are left out on both sides; what a deployment costs at rest, and what observing it costs,
+is told below the table.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ DYNAMODB_READ = 0.125e-6  # strongly consistent, of each 4 KB
 DYNAMODB_WRITE = 0.625e-6  # of each KB
 SQS_REQUEST = 0.40e-6
 LOGS_GB = 0.50
+METRIC_MONTH = 0.30  # a custom one, for the hours in which it is sent
+ALARM_MONTH = 0.10
+DASHBOARD_MONTH = 3.00
+SECRET_MONTH = 0.40
+TRACE = 5.0e-6
 # Amazon S3 Vectors.
 VECTORS_PUT_GB = 0.20
 VECTORS_PUT_LEAST_BYTES = 128 * 1024
@@ -51,6 +57,15 @@ COLD_SHARE = 0.005  # of all requests; a container then answers 200 of them
 COLD_START_S = 0.25  # before the first request can be sent
 OVERHEAD_S = 0.003  # event, signature, answer
 LOG_BYTES = 1_000
+ACCESS_LOG_BYTES = 200
+TRACED_SHARE = 0.05  # by X-Ray's default rule, which also takes the first request of each second
+# At rest: a sweep a minute, a collection an hour, Lambda's pollers at two queues, what observes all of it.
+MONTH_S = 30 * 24 * 3600
+SWEEP_GB, SWEEP_S = 256 / 1024, 0.1
+POLLERS, POLL_S = 5, 20  # of each queue
+RESTING_METRICS = 9  # of sweep, of collection and of both: requests, durations, cold starts
+ALARMS = 11
+USED_METRICS = 4  # that an operation in use adds
 # CPU, of the README's measurements: parsing of bodies, a core-second; folding and merging, a GB-second.
 PARSED_BYTES_S = 200e6
 FOLDED_ROWS_GB_S = 20_000
@@ -233,6 +248,28 @@ def vectors_queries(rows: int) -> float:
     return 1_000_000 * (VECTORS_QUERY + processed * STORED_BYTES / 1e12)
 
 
+def at_rest() -> float:
+    """A month of a deployment that nobody asks, without what is stored."""
+    sweeps = MONTH_S / 60
+    sweep = invoked(SWEEP_GB, SWEEP_S).total + DYNAMODB_READ + TRACE
+    observed = RESTING_METRICS * METRIC_MONTH + ALARMS * ALARM_MONTH + DASHBOARD_MONTH + SECRET_MONTH
+    return observed + sweeps * sweep + 2 * POLLERS * MONTH_S / POLL_S * SQS_REQUEST
+
+
+def beside() -> str:
+    """What the table leaves out, by its order of magnitude."""
+    million = 1_000_000
+    access_logs = million * ACCESS_LOG_BYTES / 1e9 * LOGS_GB
+    traces = million * TRACE
+    return (
+        f"Not in the table: access logs (${access_logs:.2f} a million requests), X-Ray's traces "
+        f"(${traces * TRACED_SHARE:.2f} a million where requests are many, up to ${traces:.2f} where fewer than one a "
+        f"second come), and metrics (${USED_METRICS * METRIC_MONTH:.2f} a month for each operation in use). At rest a "
+        f"deployment costs about ${at_rest():.0f} a month: metrics, alarms, the dashboard, the secret, Lambda's "
+        f"polling of the queues, the sweeps."
+    )
+
+
 def main() -> None:
     counted = Counted(json.load(sys.stdin))
     places = ["API Gateway", "Lambda", "S3", "DynamoDB", "SQS", "logs"]
@@ -256,10 +293,12 @@ def main() -> None:
         f"\nList prices of us-east-1, {PRICE_DATE}; {DIMENSION} dimensions, {METADATA_BYTES} bytes of filterable "
         f"metadata; {COLD_SHARE:.1%} of the requests are cold. A query of 10,000, 1 million and 10 million vectors is "
         f"taken to need {', '.join(f'{index.cpu_ms:g}' for index in INDEXES)} ms of its function; of 10 million "
-        f"vectors {INDEXES[-1].ranges} candidates are read by ranges. 1 million vectors need `CacheStorage=4096`. "
+        f"vectors {INDEXES[-1].ranges} candidates are read by ranges. 1 million vectors need `CacheStorage=4096 "
+        f"CacheMib=3072`. "
         f"Stored, a million vectors are ${million_gb * 0.023 * 1.1:.2f} a month here (without backups) and "
         f"${million_gb * 0.06:.2f} there."
     )
+    print(f"\n{beside()}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ use service::{Config, Context, Ports};
 use storage::absent::Absent;
 use storage::aws::s3::NotAnS3Location;
 use storage::aws::{
-    Aws, AwsSettings, DynamoCatalog, DynamoSettings, OpenDynamoError, QueueUrls, S3Location, S3Settings, S3Store, SqsDoorbell, Timeouts,
+    Aws, AwsSettings, DynamoCatalog, DynamoSettings, OpenDynamoError, QueueUrls, S3Location, S3Settings, S3Store,
+    SqsDoorbell, Timeouts,
 };
 use storage::layers::disk_cache::{DiskCache, DiskCacheConfig};
 use storage::{Doorbell, ObjectStore};

@@ -17,11 +17,12 @@ const vectors = new GenaiVectors(stack, "Vectors", {
   environmentName,
   authMode: context("authMode") === "iam" ? "iam" : "keys",
   publicBasePath: context("publicBasePath"),
+  existingTable: context("existingTable"),
   alarmEmail: context("alarmEmail"),
 });
 new CfnOutput(stack, "ApiUrl", { value: vectors.url });
 new CfnOutput(stack, "ApiId", { value: vectors.api.ref });
-new CfnOutput(stack, "TableName", { value: vectors.table.tableName });
+new CfnOutput(stack, "TableName", { value: vectors.tableName });
 new CfnOutput(stack, "BucketName", { value: vectors.bucket.bucketName });
 if (vectors.accessKeys) {
   new CfnOutput(stack, "AccessKeysSecretArn", { value: vectors.accessKeys.secretArn });

@@ -11,6 +11,7 @@ import {
   RemovalPolicy,
   SecretValue,
   Size,
+  Token,
   aws_apigatewayv2 as apigateway,
   aws_dynamodb as dynamodb,
   aws_events as events,
@@ -31,7 +32,7 @@ import { addAlarms, addDashboard } from "./monitoring";
 export interface GenaiVectorsProps {
   /** Where `sam build` leaves the functions: `.aws-sam/build` of the repository. */
   readonly codeRoot: string;
-  /** Part of every name, and a dimension of every metric. @default "prod" */
+  /** Part of every name, and a dimension of every metric: 1 to 13 lower-case letters, digits and hyphens. @default "prod" */
   readonly environmentName?: string;
   /** keys: this deployment's own access keys; iam: API Gateway's IAM authorizer. @default "keys" */
   readonly authMode?: "keys" | "iam";
@@ -47,12 +48,16 @@ export interface GenaiVectorsProps {
   readonly targetRecall?: number;
   /** Rows from which on a merged shard gets a FAISS index. @default 20000 */
   readonly flatThreshold?: number;
-  /** /tmp of functions that read. @default 2048 MiB */
+  /** /tmp of functions that read; it bounds `cache`, which does not follow it. @default 2048 MiB */
   readonly cacheStorage?: Size;
-  /** Shard files that a function keeps in it. @default 1536 MiB */
+  /** Shard files that a function keeps in it; at most three quarters, for copies under way. @default 1536 MiB */
   readonly cache?: Size;
-  /** Folds, and compactions, at a time. @default 4 */
+  /** Folds, and compactions, at a time. @default 2, which leaves 4 of a new account's 10 functions for requests */
   readonly indexerConcurrency?: number;
+  /** What the API takes in the long run; more is answered 429. @default 2000 */
+  readonly requestsPerSecond?: number;
+  /** Requests that it takes at once. @default 1000 */
+  readonly requestBurst?: number;
   /** @default "info" */
   readonly logLevel?: "error" | "warn" | "info" | "debug" | "trace";
   /** @default 30 days */
@@ -63,6 +68,8 @@ export interface GenaiVectorsProps {
   readonly collectFloorAge?: Duration;
   /** How long it stays after that. @default 1 hour */
   readonly collectListAge?: Duration;
+  /** A table that holds the catalog instead of the construct's own, such as a restored one. @default - its own */
+  readonly existingTable?: string;
   /** Who hears of alarms. @default - nobody is written to; subscribe to `alarms` */
   readonly alarmEmail?: string;
 }
@@ -82,14 +89,18 @@ interface FunctionRow {
 const ROWS: readonly FunctionRow[] = functions;
 /** The folder whose functions have no FAISS. */
 const WITHOUT_FAISS = "api";
+/** With it the longest name of a function has the 64 characters that Lambda takes. */
+const ENVIRONMENT_NAME = /^[a-z0-9-]{1,13}$/;
 
 /** A deployment: an HTTP API that speaks the Amazon S3 Vectors API, and all that it stands on. */
 export class GenaiVectors extends Construct {
   /** The endpoint URL. */
   public readonly url: string;
   public readonly api: apigateway.CfnApi;
-  /** The catalog. */
+  /** The catalog, unless `existingTable` names another. */
   public readonly table: dynamodb.Table;
+  /** The name of the table that holds the catalog. */
+  public readonly tableName: string;
   /** The objects. */
   public readonly bucket: s3.Bucket;
   /** The access keys, where they are this deployment's own. */
@@ -108,8 +119,12 @@ export class GenaiVectors extends Construct {
   constructor(scope: Construct, id: string, private readonly props: GenaiVectorsProps) {
     super(scope, id);
     this.environmentName = props.environmentName ?? "prod";
+    if (!Token.isUnresolved(this.environmentName) && !ENVIRONMENT_NAME.test(this.environmentName)) {
+      throw new Error(`environmentName ${this.environmentName} is not 1 to 13 lower-case letters, digits and hyphens`);
+    }
     this.authMode = props.authMode ?? "keys";
     this.table = this.makeTable();
+    this.tableName = props.existingTable || this.table.tableName;
     this.bucket = this.makeBucket();
     if (this.authMode === "keys") {
       this.accessKeys = this.makeAccessKeys();
@@ -118,9 +133,11 @@ export class GenaiVectors extends Construct {
       retentionPeriod: Duration.days(14),
       encryption: sqs.QueueEncryption.SQS_MANAGED,
     });
-    this.foldQueue = this.makeQueue("FoldQueue", Duration.minutes(30));
+    // A little more than an invocation takes. What failed comes back after that; the sweep, which repeats it each
+    // minute, does not wait for it.
+    this.foldQueue = this.makeQueue("FoldQueue", Duration.minutes(6));
     // Merges of an index that has settled are due a while after its last fold.
-    this.compactQueue = this.makeQueue("CompactQueue", Duration.minutes(90), Duration.seconds(12));
+    this.compactQueue = this.makeQueue("CompactQueue", Duration.minutes(16), Duration.seconds(12));
     this.requireTls();
     this.api = this.makeApi();
     this.url = `https://${this.api.ref}.execute-api.${Aws.REGION}.${Aws.URL_SUFFIX}`;
@@ -234,6 +251,11 @@ export class GenaiVectors extends Construct {
       apiId: api.ref,
       stageName: "$default",
       autoDeploy: true,
+      // Anybody may send requests, signed or not: this bounds what they cost, and what is left for the account's other APIs.
+      defaultRouteSettings: {
+        throttlingRateLimit: this.props.requestsPerSecond ?? 2000,
+        throttlingBurstLimit: this.props.requestBurst ?? 1000,
+      },
       accessLogSettings: { destinationArn: log.logGroupArn, format: JSON.stringify(line) },
     });
     return api;
@@ -245,7 +267,7 @@ export class GenaiVectors extends Construct {
       GENAI_VECTORS_ENVIRONMENT: this.environmentName,
       GENAI_VECTORS_ACCOUNT: Aws.ACCOUNT_ID,
       GENAI_VECTORS_PARTITION: Aws.PARTITION,
-      GENAI_VECTORS_TABLE: this.table.tableName,
+      GENAI_VECTORS_TABLE: this.tableName,
       GENAI_VECTORS_STORAGE: `s3://${this.bucket.bucketName}`,
       GENAI_VECTORS_FOLD_QUEUE_URL: this.foldQueue.queueUrl,
       GENAI_VECTORS_COMPACT_QUEUE_URL: this.compactQueue.queueUrl,
@@ -293,9 +315,12 @@ export class GenaiVectors extends Construct {
   }
 
   private makeRole(row: FunctionRow, log: logs.LogGroup): iam.Role {
+    const { existingTable } = this.props;
+    const tables = `arn:${Aws.PARTITION}:dynamodb:${Aws.REGION}:${Aws.ACCOUNT_ID}:table`;
+    const tableArn = existingTable ? `${tables}/${existingTable}` : this.table.tableArn;
     const resources: Record<string, string> = {
-      table: this.table.tableArn,
-      dirty: `${this.table.tableArn}/index/dirty`,
+      table: tableArn,
+      dirty: `${tableArn}/index/dirty`,
       objects: this.bucket.arnForObjects("*"),
       bucket: this.bucket.bucketArn,
       FoldQueue: this.foldQueue.queueArn,
@@ -357,7 +382,7 @@ export class GenaiVectors extends Construct {
       batchSize,
       maximumBatchingWindowInSeconds: 5,
       functionResponseTypes: ["ReportBatchItemFailures"],
-      scalingConfig: { maximumConcurrency: this.props.indexerConcurrency ?? 4 },
+      scalingConfig: { maximumConcurrency: this.props.indexerConcurrency ?? 2 },
     });
   }
 
@@ -368,6 +393,9 @@ export class GenaiVectors extends Construct {
       targets: [{ id: name, arn: this.functions[name].functionArn }],
     });
     this.permit(name, "events.amazonaws.com", rule.attrArn);
+    // The schedule is the repetition.
+    const functionName = this.functions[name].functionName;
+    new lambda.CfnEventInvokeConfig(this, `${name}Invocations`, { functionName, qualifier: "$LATEST", maximumRetryAttempts: 0 });
   }
 }
 

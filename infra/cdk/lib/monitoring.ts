@@ -6,6 +6,8 @@ import type { GenaiVectors } from "./genai-vectors";
 
 const NAMESPACE = "GenaiVectors";
 const PERIOD = Duration.minutes(5);
+/** Functions that work most: those feel it first when the account's concurrency, which all share, is used up. */
+const BUSIEST = { Put: "PutVectors", Query: "QueryVectors", Fold: "Fold" };
 
 /** What an alarm watches, and when it is raised: above `threshold` in `periods` of five minutes. */
 interface Watch {
@@ -54,13 +56,52 @@ export function addAlarms(vectors: GenaiVectors, environmentName: string, email?
     statistic: "Sum",
     threshold: 5,
   });
-  addAlarm(vectors, "ThrottleAlarm", {
-    description: "Functions are throttled; raise the account's concurrency",
+  // Other throttled operations answer 503, which FaultAlarm counts.
+  for (const [id, name] of Object.entries(BUSIEST)) {
+    addAlarm(vectors, `${id}ThrottleAlarm`, {
+      description: `${name} is throttled; raise the account's concurrency`,
+      namespace: "AWS/Lambda",
+      metricName: "Throttles",
+      dimensionsMap: { FunctionName: vectors.functions[name].functionName },
+      statistic: "Sum",
+      threshold: 0,
+      periods: 2,
+    });
+  }
+  // One failure is no alarm: what failed is tried again within a minute.
+  addAlarm(vectors, "FoldFailureAlarm", {
+    description: "Folds of an index fail, each minute again; the log of fold says why",
+    namespace: NAMESPACE,
+    metricName: "FoldFailures",
+    dimensionsMap: { Environment: environmentName },
+    statistic: "Sum",
+    threshold: 2,
+    periods: 3,
+  });
+  addAlarm(vectors, "CompactionFailureAlarm", {
+    description: "Compactions of an index fail, each minute again; the log of compact says why",
+    namespace: NAMESPACE,
+    metricName: "CompactionFailures",
+    dimensionsMap: { Environment: environmentName },
+    statistic: "Sum",
+    threshold: 2,
+    periods: 3,
+  });
+  addAlarm(vectors, "SweepAlarm", {
+    description: "Sweeps fail; work that no message is left for is not found",
     namespace: "AWS/Lambda",
-    metricName: "Throttles",
+    metricName: "Errors",
+    dimensionsMap: { FunctionName: vectors.functions.Sweep.functionName },
+    statistic: "Sum",
+    threshold: 2,
+  });
+  addAlarm(vectors, "CollectAlarm", {
+    description: "A collection failed or ran out of time; garbage stays until the next one",
+    namespace: "AWS/Lambda",
+    metricName: "Errors",
+    dimensionsMap: { FunctionName: vectors.functions.Collect.functionName },
     statistic: "Sum",
     threshold: 0,
-    periods: 2,
   });
   addAlarm(vectors, "UnreadableAlarm", {
     description: "A write cannot be read back; its index waits for `genai-vectors quarantine` or for its object",
