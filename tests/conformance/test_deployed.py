@@ -132,7 +132,7 @@ PERMITTED = {
     "dynamodb:GetItem": {"table": EVERYBODY - {"ListVectorBuckets", "Sweep"}, "other table": set()},
     "dynamodb:Query": {"table": {"ListIndexes", "ListVectorBuckets", "Collect"}, "other table": set()},
     "dynamodb:Scan": {"table": set(), "dirty": {"Sweep"}},
-    "dynamodb:PutItem": {"table": CREATORS | REMOVERS},
+    "dynamodb:PutItem": {"table": CREATORS | REMOVERS | {"Collect"}},
     "dynamodb:UpdateItem": {
         "table": WRITERS | INDEXERS | ATTACHERS | CREATORS | {"DeleteIndex", "Collect"},
         "other table": set(),
