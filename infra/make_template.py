@@ -156,7 +156,11 @@ BACKGROUND = (
     Background(
         "Collect",
         "Collect",
-        (table("GetItem", "PutItem", "Query", "UpdateItem"), *READ_OBJECTS, (("s3:PutObject", "s3:DeleteObject"), "objects")),
+        (
+            table("GetItem", "PutItem", "Query", "UpdateItem"),
+            *READ_OBJECTS,
+            (("s3:PutObject", "s3:DeleteObject"), "objects"),
+        ),
         ON_SCHEDULE.format(name="Collect", rate="rate(1 hour)", description="Deletes what nothing reaches"),
     ),
 )
