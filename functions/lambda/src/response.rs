@@ -14,6 +14,9 @@ pub struct HttpResponse {
     /// HTTP status.
     pub status_code: u16,
     headers: BTreeMap<String, String>,
+    /// Always empty, as the next one: API Gateway does not want them, `cargo lambda watch` does.
+    multi_value_headers: BTreeMap<String, String>,
+    cookies: Vec<String>,
     body: String,
     is_base64_encoded: bool,
 }
@@ -39,6 +42,8 @@ impl HttpResponse {
         Self {
             status_code,
             headers,
+            multi_value_headers: BTreeMap::new(),
+            cookies: Vec::new(),
             body,
             is_base64_encoded: false,
         }
