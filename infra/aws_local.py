@@ -96,6 +96,20 @@ def mend_event_sources(emulator: Emulator) -> None:
         lambdas.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
 
 
+def as_over_tls(request, **_: object) -> None:
+    request.headers["x-forwarded-proto"] = "https"
+
+
+def allow_plain_http(emulator: Emulator, bucket: str) -> None:
+    """The policies of bucket and queues refuse what is not encrypted on its way. An emulator that enforces policies
+    obeys them, and speaks plain HTTP; only what says that it came through a proxy with TLS may take them away."""
+    emulator.client("s3").delete_bucket_policy(Bucket=bucket)
+    sqs = emulator.client("sqs")
+    sqs.meta.events.register("before-send.sqs", as_over_tls)
+    for url in sqs.list_queues(QueueNamePrefix=STACK)["QueueUrls"]:
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": ""})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--no-build", action="store_true", help="deploy what was built before")
@@ -110,6 +124,8 @@ def main() -> None:
     with Emulator(**enforced) as emulator:
         outputs = deploy(emulator, arguments.parameters)
         mend_event_sources(emulator)
+        if arguments.enforce_iam:
+            allow_plain_http(emulator, outputs["BucketName"])
         key_id, secret, made = owner_key()
         if "AccessKeysSecretArn" in outputs:
             # As an operator would rotate keys: into the secret, without redeploying.

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import boto3
@@ -66,6 +67,14 @@ def test_every_operation_of_boto3(endpoint):
     assert "22/22 commands passed" in ran.stdout
 
 
+def folded(endpoint: str, index: dict[str, str]) -> int:
+    """The vectors in shards, which only we report: boto3 does not show what its model lacks."""
+    body = json.dumps(index).encode()
+    request = urllib.request.Request(f"{endpoint}/GetIndex", body, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)["index"]["vectorCount"]
+
+
 def test_the_queue_feeds_the_indexer(endpoint):
     client = boto3.client(
         "s3vectors",
@@ -80,7 +89,7 @@ def test_the_queue_feeds_the_indexer(endpoint):
     client.create_index(**ids, dataType="float32", dimension=2, distanceMetric="euclidean")
     client.put_vectors(**ids, vectors=[{"key": f"k{n}", "data": {"float32": [n, 0]}} for n in range(100)])
     deadline = time.monotonic() + 60
-    while client.get_index(**ids)["index"].get("vectorCount") != 100:
+    while folded(endpoint, ids) != 100:
         assert time.monotonic() < deadline, "the tail was not folded"
         time.sleep(0.5)
     hits = client.query_vectors(**ids, queryVector={"float32": [42, 0]}, topK=1)["vectors"]

@@ -118,8 +118,8 @@ impl Function {
 
     async fn batch(&self, event: LambdaEvent<QueueEvent>, kind: Work) -> BatchResponse {
         let run = Run::begin(self);
-        let ends_ms = event.context.deadline;
-        let left = Duration::from_millis(ends_ms.saturating_sub(self.context.now_ms()));
+        let now_ms = self.context.now_ms();
+        let left = Duration::from_millis(lambda::ends_ms(event.context.deadline, now_ms).saturating_sub(now_ms));
         let ends = Instant::now() + left;
         let messages = event.payload.records.len();
         let batch = Batch::of(event.payload);

@@ -26,7 +26,7 @@ pub mod run;
 pub mod settings;
 pub mod telemetry;
 
-pub use run::{serve, start};
+pub use run::{ends_ms, serve, start};
 pub use settings::Settings;
 
 /// The most that Lambda takes or gives at once, in bytes: the whole event or answer as JSON.

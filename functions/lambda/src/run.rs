@@ -60,6 +60,18 @@ fn failed(error: &dyn Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// The longest invocation that Lambda knows, and some difference between its clock and ours.
+const LONGEST_MS: u64 = 16 * 60_000;
+
+/// When Lambda ends the invocation. What is no time of ours is how long it may take: that is what `cargo lambda watch`
+/// says.
+pub fn ends_ms(deadline: u64, now_ms: u64) -> u64 {
+    if deadline.abs_diff(now_ms) <= LONGEST_MS {
+        return deadline;
+    }
+    now_ms.saturating_add(deadline.min(LONGEST_MS))
+}
+
 /// Whether this is the first invocation of this process.
 #[derive(Debug)]
 pub struct Cold(AtomicBool);
@@ -112,9 +124,10 @@ impl Function {
         let service = &self.front.context;
         let clock = service.ids.clock();
         let (started, before) = (clock.monotonic(), Counted::of(&service.metrics));
+        let ends_ms = ends_ms(context.deadline, service.now_ms());
         let answered = self
             .front
-            .answer(&self.performer, payload, &context.request_id, context.deadline)
+            .answer(&self.performer, payload, &context.request_id, ends_ms)
             .await;
         let elapsed = clock.monotonic().saturating_sub(started);
         let operation = self.performer.operation.name();
@@ -152,4 +165,18 @@ fn door(settings: &Settings, aws: &Aws) -> Result<Door, StartError> {
         AuthMode::Iam => Door::Iam,
         AuthMode::None => Door::Open,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_invocation() {
+        let now_ms = 1_795_342_500_000;
+        assert_eq!(ends_ms(now_ms + 30_000, now_ms), now_ms + 30_000, "Lambda");
+        assert_eq!(ends_ms(now_ms - 20, now_ms), now_ms - 20, "it has just ended");
+        assert_eq!(ends_ms(600_000, now_ms), now_ms + 600_000, "cargo lambda watch");
+        assert_eq!(ends_ms(u64::MAX, now_ms), now_ms + LONGEST_MS);
+    }
 }
