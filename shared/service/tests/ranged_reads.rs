@@ -57,7 +57,7 @@ fn record(random: &mut ChaCha8Rng, number: usize) -> Value {
         })
         .collect();
     let mut record = json!({"key": format!("k{number:05}"), "data": {"float32": vector}});
-    if number % 5 > 0 {
+    if !number.is_multiple_of(5) {
         record["metadata"] = json!({"half": number % 2, "tenth": number % 10, "rare": number % 100 == 3, "text": "x".repeat(number % 50)});
     }
     record

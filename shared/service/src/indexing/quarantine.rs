@@ -32,6 +32,9 @@ pub enum Health {
     },
 }
 
+/// Entries of a tail, the oldest first, and how each is.
+pub type Examined = Vec<(WalEntry, Health)>;
+
 /// The tail of the index at `path`, oldest entry first, each entry with its health. `None`: there is no such index.
 ///
 /// # Errors
@@ -39,7 +42,7 @@ pub enum Health {
 pub fn examine<'a>(
     ctx: &'a Arc<Context>,
     path: &'a IndexPath,
-) -> BoxFuture<'a, Result<Option<Vec<(WalEntry, Health)>>, IndexingError>> {
+) -> BoxFuture<'a, Result<Option<Examined>, IndexingError>> {
     Box::pin(async move {
         let Some(record) = ctx.ports.catalog.read_record(path).await? else {
             return Ok(None);
