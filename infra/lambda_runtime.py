@@ -111,6 +111,10 @@ class Handler(BaseHTTPRequestHandler):
         }
         return self.reply(200, json.dumps(invocation.event).encode(), **headers)
 
+    def do_PUT(self):
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.reply(200, b"", etag='"1"')  # S3: written
+
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         invocation = self.server.invocation

@@ -76,12 +76,15 @@ pub fn sweep() -> ExitCode {
 /// The main function of the binary that collects garbage.
 pub fn collect() -> ExitCode {
     lambda::start(async |settings| {
-        // Never deletes from a bucket that belongs to another table.
-        open::adopt(&settings).await?;
+        let places = Arc::new(settings.clone());
         let function = Arc::new(Function::open(settings, "Collect", true, false).await?);
         let handler = service_fn(move |_: LambdaEvent<Value>| {
-            let function = Arc::clone(&function);
-            async move { function.collect().await }
+            let (function, places) = (Arc::clone(&function), Arc::clone(&places));
+            async move {
+                // Never deletes from a bucket that belongs to another table.
+                open::adopt(&places).await?;
+                function.collect().await
+            }
         });
         lambda_runtime::run(handler).await
     })
