@@ -4,16 +4,15 @@
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, ready};
-use model::{ApiError, Operation};
+use model::Operation;
 use service::ops::Perform;
-use service::{Context, Input};
+use service::{Answer, Context, Input};
 use storage::aws::Aws;
 use storage::{Doorbell, ObjectStore};
 
 use crate::open::{self, OpenError};
 use crate::settings::Settings;
 
-type Performed<'a> = BoxFuture<'a, Result<Vec<u8>, ApiError>>;
 type OpenedObjects<'a> = BoxFuture<'a, Result<Arc<dyn ObjectStore>, OpenError>>;
 type OpenedDoorbell = Result<Arc<dyn Doorbell>, OpenError>;
 type OpenObjects = for<'a> fn(&'a Settings, &'a Aws) -> OpenedObjects<'a>;
@@ -24,7 +23,7 @@ type OpenDoorbell = fn(&Settings, &Aws) -> OpenedDoorbell;
 pub struct Performer {
     /// Which operation.
     pub operation: Operation,
-    pub(crate) perform: for<'a> fn(&'a Arc<Context>, &'a Input) -> Performed<'a>,
+    pub(crate) perform: for<'a> fn(&'a Arc<Context>, &'a Input) -> Answer<'a>,
     pub(crate) open_objects: OpenObjects,
     pub(crate) open_doorbell: OpenDoorbell,
 }
@@ -41,7 +40,7 @@ impl Performer {
         };
         Self {
             operation: O::OPERATION,
-            perform: |context, input| Box::pin(O::run(context, input)),
+            perform: O::run,
             open_objects,
             open_doorbell,
         }
