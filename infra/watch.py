@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 from aws_local import tool
 from emulator import ACCOUNT, ROOT, Emulator
@@ -77,9 +78,10 @@ def wait_for_port(port: int) -> None:
     sys.exit("watch.py: cargo lambda watch did not start")
 
 
-def functions() -> list[str]:
-    """The binaries of all functions."""
-    return [row["binary"] for row in json.loads((ROOT / "infra" / "cdk" / "functions.json").read_text())]
+def functions() -> dict[str, Path]:
+    """Where `sam build` leaves each function, by its binary's name."""
+    rows = json.loads((ROOT / "infra" / "cdk" / "functions.json").read_text())
+    return {row["binary"]: ROOT / ".aws-sam" / "build" / f"{row['name']}Function" / "bootstrap" for row in rows}
 
 
 def start(watch: list[str], environment: dict[str, str]) -> list[subprocess.Popen]:
@@ -95,14 +97,13 @@ def start_built(watch: list[str], environment: dict[str, str], port: int) -> lis
     """The watch's routes, and behind them one process of each built function."""
     processes = [subprocess.Popen([*watch, "--only-lambda-apis"], cwd=ROOT, env=environment)]
     wait_for_port(port)
-    for function in functions():
+    for function, binary in functions().items():
         lambda_side = {
             "AWS_LAMBDA_RUNTIME_API": f"http://127.0.0.1:{port}/.rt/{function}",
             "AWS_LAMBDA_FUNCTION_NAME": function,
             "AWS_LAMBDA_FUNCTION_VERSION": "1",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008",
         }
-        binary = ROOT / "target" / "release" / function
         processes.append(subprocess.Popen([binary], env=environment | lambda_side, stdout=sys.stderr))
     return processes
 
@@ -142,7 +143,7 @@ class Feeder(threading.Thread):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=9000)
-    parser.add_argument("--no-build", action="store_true", help="run the functions of the last release build")
+    parser.add_argument("--no-build", action="store_true", help="run what `make functions` has built")
     arguments = parser.parse_args()
     port = arguments.port
     for name in (signal.SIGINT, signal.SIGTERM):

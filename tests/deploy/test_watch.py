@@ -1,5 +1,5 @@
-"""`make watch`: every function behind one local port, with boto3 and with `cargo lambda invoke`; those of the release
-build, since what `cargo lambda watch` builds for itself takes minutes.
+"""`make watch`: every function behind one local port, with boto3 and with `cargo lambda invoke`; those of
+`sam build`, since what `cargo lambda watch` builds for itself takes minutes.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use service::Context;
 use service::indexing::purge::Purger;
 use service::indexing::work::{self, Next};
-use service::indexing::{collect, sweep};
+use service::indexing::{collect, lease, sweep};
 use storage::aws::Timeouts;
 use storage::{IndexPath, Work};
 use tokio::sync::Mutex;
@@ -157,7 +157,8 @@ impl Function {
         };
         let next = tokio::time::timeout_at(until, working).await;
         // A lease that is not given back in time runs out by itself.
-        let released = tokio::time::timeout_at(ends - LAST_WORDS / 2, work::release(&self.context, path, &self.holder));
+        let released =
+            tokio::time::timeout_at(ends - LAST_WORDS / 2, lease::release(&self.context, path, &self.holder));
         let is_released = released.await.is_ok();
         match next {
             Ok(Next::Idle | Next::At(_)) => true,

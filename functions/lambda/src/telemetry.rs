@@ -11,17 +11,38 @@ use tracing_subscriber::EnvFilter;
 use crate::settings::environment;
 
 const NAMESPACE: &str = "GenaiVectors";
+/// What logs at `info` at the most, unless it is named.
+const FOREIGN: [&str; 11] = [
+    "lambda_runtime",
+    "lambda_runtime_api_client",
+    "aws_config",
+    "aws_runtime",
+    "aws_sdk_dynamodb",
+    "aws_sdk_s3",
+    "aws_smithy_http_client",
+    "aws_smithy_runtime",
+    "h2",
+    "hyper",
+    "hyper_util",
+];
 
 /// JSON log events to standard output, which Lambda keeps; the level by `LOG_LEVEL`.
 pub fn init_logging() {
     let level = environment("LOG_LEVEL").filter(|level| !level.is_empty());
-    let filter = EnvFilter::try_new(level.as_deref().unwrap_or("info")).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter(level.as_deref().unwrap_or("info"));
     let builder = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_env_filter(filter);
     // A second subscriber would mean that this runs twice: the first one goes on.
     let _ = builder.with_current_span(false).with_span_list(false).try_init();
+}
+
+/// The level is ours: what we are built on would log whole requests at the finest ones, vectors and keys included. Who
+/// wants that names it, as in `debug,lambda_runtime=trace`.
+fn filter(level: &str) -> EnvFilter {
+    let quiet: String = FOREIGN.iter().map(|name| format!("{name}=info,")).collect();
+    EnvFilter::try_new(format!("{quiet}{level}")).unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
 /// One metric of one invocation.
@@ -138,6 +159,22 @@ impl Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_we_are_built_on_is_quiet_unless_it_is_named() {
+        let enabled = |level: &str| {
+            let subscriber = tracing_subscriber::fmt().with_env_filter(filter(level)).finish();
+            tracing::subscriber::with_default(subscriber, || {
+                let theirs = tracing::enabled!(target: "lambda_runtime::layers", tracing::Level::TRACE);
+                let ours = tracing::enabled!(target: "genai_vectors_service::write", tracing::Level::TRACE);
+                (theirs, ours)
+            })
+        };
+        assert_eq!(enabled("trace"), (false, true));
+        assert_eq!(enabled("trace,lambda_runtime=trace"), (true, true));
+        assert_eq!(enabled("info"), (false, false));
+        assert_eq!(enabled("no=level=at=all"), (false, false));
+    }
 
     #[test]
     fn the_embedded_metric_format() {

@@ -32,6 +32,9 @@ const BUSY_SHARDS: usize = 16;
 /// Flat shards of fewer live rows than this share of [`PolicyConfig::flat_threshold`] are absorbed by folds, larger
 /// ones get an index.
 const ABSORBED_SHARE: u64 = 8;
+/// Nor are shards of this many live rows absorbed where nothing ever gets an index: what is being merged would be taken
+/// away by the folds beside it.
+const MOST_ABSORBED_ROWS: u64 = 4_096;
 
 /// What the policy knows of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +131,7 @@ pub fn plan(shards: &[ShardStat], config: &PolicyConfig, settled: bool) -> Optio
 
 /// Flat shards that together are large enough for an index; the largest first when they do not all fit.
 fn flat_shards(shards: &[ShardStat], config: &PolicyConfig, settled: bool) -> Option<Vec<ShardId>> {
-    let waits = |shard: &&ShardStat| shard.is_flat && shard.live() >= config.flat_threshold / ABSORBED_SHARE;
+    let waits = |shard: &&ShardStat| shard.is_flat && shard.live() >= absorbed_below(config);
     let mut flat: Vec<&ShardStat> = shards.iter().filter(waits).collect();
     flat.sort_by_key(|shard| (std::cmp::Reverse(shard.live()), shard.id));
     let chosen = fitting(
@@ -145,6 +148,10 @@ fn flat_shards(shards: &[ShardStat], config: &PolicyConfig, settled: bool) -> Op
         || bytes >= BUSY_BYTES
         || chosen.len() >= BUSY_SHARDS;
     (!chosen.is_empty() && is_worth_it && (settled || is_pressing)).then_some(chosen)
+}
+
+fn absorbed_below(config: &PolicyConfig) -> u64 {
+    (config.flat_threshold / ABSORBED_SHARE).min(MOST_ABSORBED_ROWS)
 }
 
 /// The lowest tier that is full, its smallest shards first. Not flat ones that would get an index: see [`flat_shards`].
@@ -205,7 +212,7 @@ fn by_size(shards: &[ShardStat]) -> Vec<&ShardStat> {
 /// Which flat shards a fold of `fold_rows` rows and `fold_bytes` bytes should take in: the smallest ones, as long as
 /// all of them together stay small beside the fold.
 pub fn absorb(fold_rows: u64, fold_bytes: u64, shards: &[ShardStat], config: &PolicyConfig) -> Vec<ShardId> {
-    let absorbed = |shard: &&ShardStat| shard.is_flat && shard.live() < config.flat_threshold / ABSORBED_SHARE;
+    let absorbed = |shard: &&ShardStat| shard.is_flat && shard.live() < absorbed_below(config);
     let mut by_size: Vec<&ShardStat> = shards.iter().filter(absorbed).collect();
     by_size.sort_by_key(|shard| (shard.live_bytes(), shard.id));
     let budget = fold_bytes

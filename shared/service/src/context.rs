@@ -42,6 +42,8 @@ pub struct Context {
     pub(crate) reads: ReadCaches,
     /// One live measurement of recall at a time.
     pub(crate) recall_permit: Semaphore,
+    /// One merge at a time, for its memory: also one that nobody waits for any more.
+    pub(crate) merging: Arc<Semaphore>,
     /// Indexes that this process deleted: the indexer purges them soon.
     pub(crate) deleted: DeletedIndexes,
     /// What was seen of buckets' policies.
@@ -64,6 +66,7 @@ impl Context {
             metrics: Arc::new(ServiceMetrics::default()),
             reads,
             recall_permit: Semaphore::new(1),
+            merging: Arc::new(Semaphore::new(1)),
             deleted: DeletedIndexes::default(),
             access: AccessMemory::default(),
             writes,

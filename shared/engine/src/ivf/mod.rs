@@ -11,6 +11,7 @@
 //! | [`train`] | rows of several shards to a generation (coarse quantizer and codebooks) |
 //! | [`assemble`] | rows and a generation to the order of the rows, their codes, and `index.faiss` |
 //! | [`recall`] | how well an index finds what the exact scan finds |
+//! | [`truth`] | what the exact scan finds, for many queries at once |
 
 #[cfg(feature = "ivfpq")]
 pub mod assemble;
@@ -23,6 +24,8 @@ pub mod sample;
 pub mod space;
 #[cfg(feature = "ivfpq")]
 pub mod train;
+#[cfg(feature = "ivfpq")]
+mod truth;
 
 pub use self::config::{IvfConfig, SearchTuning};
 pub use self::operating_point::OperatingPoint;

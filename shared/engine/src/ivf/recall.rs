@@ -2,23 +2,44 @@
 //!
 //! Rows at the same distance as the k-th true answer count as true answers too: duplicates have no order.
 
-use std::collections::BinaryHeap;
-
 use format::{RecallCurve, RecallPoint};
 use rayon::prelude::*;
 
 use super::Space;
 use super::sample::spread;
+use super::truth::{self, Asked};
 use crate::distance::PreparedQuery;
 use crate::error::EngineError;
 use crate::ivfpq::Index;
 
-/// How many answers are wanted, and how many candidates each of its points compares.
-type Curve = (usize, &'static [usize]);
-/// The curves that are measured.
+/// A curve that is measured.
+struct Curve {
+    /// Answers that are wanted.
+    k: usize,
+    /// Candidates that its points compare.
+    depths: &'static [usize],
+    /// So many queries are enough: where each has many answers, fewer tell as much.
+    enough: usize,
+}
+
+impl Curve {
+    /// One in so many of `queries` queries is asked: spread over all, for they stand in the order of the lists.
+    fn every(&self, queries: usize) -> usize {
+        (queries / self.enough).max(1)
+    }
+}
+
 const CURVES: [Curve; 2] = [
-    (10, &[10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640]),
-    (100, &[100, 150, 200, 300, 400, 600, 800, 1200, 1600]),
+    Curve {
+        k: 10,
+        depths: &[10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640],
+        enough: usize::MAX,
+    },
+    Curve {
+        k: 100,
+        depths: &[100, 150, 200, 300, 400, 600, 800, 1200, 1600],
+        enough: 128,
+    },
 ];
 /// Multiplications that finding the true answers may cost; fewer queries serve for larger shards. With 69 queries, on a
 /// million rows, the points that were chosen were off by more than a percent.
@@ -27,10 +48,6 @@ const TRUTH_WORK: u64 = 40_000_000_000;
 const LEAST_QUERIES: u64 = 128;
 /// From here on more lists cannot find anything that matters.
 const ENOUGH: f64 = 0.9995;
-/// Rows that are compared with every query while they are in the cache.
-const BLOCK_ROWS: usize = 64;
-/// Rows that one thread takes at a time.
-const TASK_ROWS: usize = 8 * 1024;
 
 /// An index and the rows behind it.
 pub(super) struct Subject<'a, V> {
@@ -66,21 +83,20 @@ impl<'a, V: Fn(u32) -> &'a [u8] + Sync> Subject<'a, V> {
     /// Measures with at most `queries` rows, visiting more and more of the lists.
     pub(super) fn curves(&self, queries: usize, seed: u64) -> Result<Vec<RecallCurve>, EngineError> {
         let mut queries = self.queries(queries, seed)?;
-        let ks: Vec<_> = CURVES.iter().filter(|(k, _)| *k < self.rows as usize).collect();
-        let count = u32::try_from(queries.len()).unwrap_or(u32::MAX);
-        let mut curves: Vec<RecallCurve> = ks
+        let measured: Vec<_> = CURVES.iter().filter(|curve| curve.k < self.rows as usize).collect();
+        let mut curves: Vec<RecallCurve> = measured
             .iter()
-            .map(|(k, _)| RecallCurve {
-                k: u32::try_from(*k).unwrap_or(u32::MAX),
-                queries: count,
+            .map(|curve| RecallCurve {
+                k: u32::try_from(curve.k).unwrap_or(u32::MAX),
+                queries: u32::try_from(queries.len().div_ceil(curve.every(queries.len()))).unwrap_or(u32::MAX),
                 points: Vec::new(),
             })
             .collect();
         for nprobe in steps(self.index.shape().nlist) {
-            let found = self.found_by_all(&mut queries, nprobe, &ks)?;
+            let found = self.found_by_all(&mut queries, nprobe, &measured)?;
             let mut enough = true;
             let mut found = found.into_iter();
-            for (curve, (_, depths)) in curves.iter_mut().zip(&ks) {
+            for (curve, Curve { depths, .. }) in curves.iter_mut().zip(&measured) {
                 for (depth, found) in depths.iter().zip(found.by_ref()) {
                     curve.points.push(RecallPoint {
                         nprobe: u32::try_from(nprobe).unwrap_or(u32::MAX),
@@ -101,12 +117,16 @@ impl<'a, V: Fn(u32) -> &'a [u8] + Sync> Subject<'a, V> {
     /// worth. `None` when no measured number is enough.
     pub(super) fn depth_of_code(&self, recall: f64, queries: usize, seed: u64) -> Result<Option<u32>, EngineError> {
         let mut queries = self.queries(queries, seed)?;
-        let Some(first) = CURVES.first().filter(|(k, _)| *k < self.rows as usize) else {
+        let Some(first) = CURVES.first().filter(|curve| curve.k < self.rows as usize) else {
             return Ok(Some(0));
         };
         let found = self.found_by_all(&mut queries, self.index.shape().nlist, &[first])?;
-        let wanted = queries.len() as f64 * first.0 as f64 * recall;
-        let depth = first.1.iter().zip(found).find(|(_, found)| f64::from(*found) >= wanted);
+        let wanted = queries.len() as f64 * first.k as f64 * recall;
+        let depth = first
+            .depths
+            .iter()
+            .zip(found)
+            .find(|(_, found)| f64::from(*found) >= wanted);
         Ok(depth.map(|(depth, _)| u32::try_from(*depth).unwrap_or(u32::MAX)))
     }
 
@@ -121,11 +141,18 @@ impl<'a, V: Fn(u32) -> &'a [u8] + Sync> Subject<'a, V> {
             .into_par_iter()
             .map(|row| self.query(u32::try_from(row).unwrap_or(u32::MAX)))
             .collect::<Result<_, _>>()?;
-        let most_k = CURVES.iter().map(|(k, _)| *k).max().unwrap_or(0);
-        for (query, truth) in self.truths(&queries, most_k).into_iter().enumerate() {
-            if let Some(query) = queries.get_mut(query) {
-                query.truth = truth.into_sorted_vec().into_iter().map(f32::from_bits).collect();
-            }
+        let most_k = CURVES.iter().map(|curve| curve.k).max().unwrap_or(0);
+        let asked: Vec<Asked<'_>> = queries
+            .iter()
+            .map(|query| Asked {
+                row: query.row,
+                prepared: &query.prepared,
+                seen: &query.seen,
+            })
+            .collect();
+        let truths = truth::nearest(self.space, self.rows, &self.vector, &asked, most_k);
+        for (query, truth) in queries.iter_mut().zip(truths) {
+            query.truth = truth;
         }
         Ok(queries)
     }
@@ -155,57 +182,19 @@ impl<'a, V: Fn(u32) -> &'a [u8] + Sync> Subject<'a, V> {
         })
     }
 
-    /// For each query the bits of the distances of its `k` nearest others.
-    fn truths(&self, queries: &[Query], k: usize) -> Vec<BinaryHeap<u32>> {
-        let empty = || vec![BinaryHeap::with_capacity(k + 1); queries.len()];
-        let starts: Vec<u32> = (0..self.rows).step_by(TASK_ROWS).collect();
-        starts
-            .into_par_iter()
-            .fold(empty, |mut nearest, start| {
-                let end = self.rows.min(start.saturating_add(TASK_ROWS as u32));
-                self.offer_rows(start..end, queries, k, &mut nearest);
-                nearest
-            })
-            .reduce(empty, |mut left, right| {
-                for (left, right) in left.iter_mut().zip(right) {
-                    right.into_iter().for_each(|bits| keep(left, bits, k));
-                }
-                left
-            })
-    }
-
-    fn offer_rows(&self, rows: std::ops::Range<u32>, queries: &[Query], k: usize, nearest: &mut [BinaryHeap<u32>]) {
-        let mut block = Vec::new();
-        let mut distances = [0.0; BLOCK_ROWS];
-        for start in rows.clone().step_by(BLOCK_ROWS) {
-            let end = rows.end.min(start.saturating_add(BLOCK_ROWS as u32));
-            block.clear();
-            (start..end).for_each(|row| block.extend_from_slice((self.vector)(row)));
-            for (query, nearest) in queries.iter().zip(nearest.iter_mut()) {
-                query.prepared.distances(&block, &mut distances);
-                for (row, distance) in (start..end).zip(&distances) {
-                    if row != query.row {
-                        keep(nearest, distance.to_bits(), k);
-                    }
-                }
-            }
-        }
-    }
-
     /// For each curve and depth, how many true answers are among the candidates of the nearest `nprobe` lists, over all
     /// queries.
     fn found_by_all(&self, queries: &mut [Query], nprobe: usize, curves: &[&Curve]) -> Result<Vec<u32>, EngineError> {
-        let deepest = curves
-            .iter()
-            .filter_map(|(_, depths)| depths.last())
-            .max()
-            .copied()
-            .unwrap_or(0);
+        let count = queries.len();
         queries
             .par_iter_mut()
-            .map(|query| {
-                self.visit(query, nprobe, deepest)?;
-                Ok(query.found(curves))
+            .enumerate()
+            .map(|(number, query)| {
+                let asked = |curve: &&&Curve| number.is_multiple_of(curve.every(count));
+                let depths = curves.iter().filter(asked).filter_map(|curve| curve.depths.last());
+                self.visit(query, nprobe, depths.max().copied().unwrap_or(0))?;
+                let found = curves.iter().map(|curve| query.found(curve, asked(&curve)));
+                Ok(found.flatten().collect())
             })
             .try_reduce(Vec::new, |left, right| Ok(add(left, right)))
     }
@@ -239,32 +228,18 @@ impl<'a, V: Fn(u32) -> &'a [u8] + Sync> Subject<'a, V> {
 }
 
 impl Query {
-    /// For each curve and depth, how many true answers are among the candidates.
-    fn found(&self, curves: &[&Curve]) -> Vec<u32> {
-        let mut found = Vec::new();
-        for (k, depths) in curves {
-            let farthest = self.truth.get(k - 1).copied().unwrap_or(f32::MAX);
-            for depth in *depths {
-                let candidates = self.candidates.get(..*depth).unwrap_or(&self.candidates);
-                let within = candidates
-                    .iter()
-                    .filter(|candidate| candidate.distance <= farthest)
-                    .count();
-                found.push(u32::try_from(within.min(*k)).unwrap_or(u32::MAX));
-            }
+    /// For each depth of a curve, how many true answers are among the candidates; none where the query is not asked.
+    fn found(&self, curve: &Curve, is_asked: bool) -> Vec<u32> {
+        if !is_asked {
+            return vec![0; curve.depths.len()];
         }
-        found
-    }
-}
-
-/// Keeps the `k` smallest; distances are not negative, so their bits order as they do.
-fn keep(nearest: &mut BinaryHeap<u32>, bits: u32, k: usize) {
-    if nearest.len() < k {
-        nearest.push(bits);
-    } else if let Some(mut worst) = nearest.peek_mut()
-        && bits < *worst
-    {
-        *worst = bits;
+        let farthest = self.truth.get(curve.k - 1).copied().unwrap_or(f32::MAX);
+        let found = curve.depths.iter().map(|depth| {
+            let candidates = self.candidates.get(..*depth).unwrap_or(&self.candidates);
+            let within = candidates.iter().filter(|candidate| candidate.distance <= farthest);
+            u32::try_from(within.count().min(curve.k)).unwrap_or(u32::MAX)
+        });
+        found.collect()
     }
 }
 

@@ -8,6 +8,38 @@
 
 use std::ffi::{c_char, c_int};
 
+/// The product of each row of `left` with each row of `right`, all of `width` values: row i of `out` is that of row i
+/// of `left`. Rows for which there is no room in `out` are left out.
+///
+/// An element is off by at most about width x 2^-24 of the sum of its products' sizes.
+pub fn products(width: usize, left: &[f32], right: &[f32], out: &mut [f32]) {
+    let columns = right.len().checked_div(width).unwrap_or(0);
+    let rows = left.len().checked_div(width).unwrap_or(0);
+    let rows = rows.min(out.len().checked_div(columns).unwrap_or(0));
+    let (Ok(row_stride), Ok(out_stride)) = (isize::try_from(width), isize::try_from(columns)) else {
+        return;
+    };
+    // SAFETY: `left` has at least `rows`, `right` at least `columns` rows of `width` values, `out` has `rows` x `columns`.
+    unsafe {
+        matrixmultiply::sgemm(
+            rows,
+            width,
+            columns,
+            1.0,
+            left.as_ptr(),
+            row_stride,
+            1,
+            right.as_ptr(),
+            1,
+            row_stride,
+            0.0,
+            out.as_mut_ptr(),
+            out_stride,
+            1,
+        );
+    }
+}
+
 /// C := alpha op(A) op(B) + beta C, column-major, op being the identity or the transpose.
 ///
 /// # Safety
@@ -81,13 +113,26 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    use super::sgemm_;
+    use super::{products, sgemm_};
 
     /// What an element is on every CPU with fused multiply-add: chains of 256 products, added up.
     fn chained(row: &[f32], column: &[f32]) -> f32 {
         let chain =
             |(row, column): (&[f32], &[f32])| row.iter().zip(column).fold(0.0, |sum, (a, b)| a.mul_add(*b, sum));
         row.chunks(256).zip(column.chunks(256)).map(chain).sum()
+    }
+
+    #[test]
+    fn each_row_is_multiplied_with_each() {
+        let (left, right) = ([1.0, 2.0, 3.0, 4.0], [10.0, 1.0, 0.0, 1.0, 1.0, 1.0]);
+        let mut out = [0.0; 7];
+        products(2, &left, &right, &mut out);
+        assert_eq!(out, [12.0, 2.0, 3.0, 34.0, 4.0, 7.0, 0.0]);
+        let mut short = [0.0; 5];
+        products(2, &left, &right, &mut short);
+        assert_eq!(short, [12.0, 2.0, 3.0, 0.0, 0.0]);
+        products(0, &left, &right, &mut out);
+        products(2, &left, &[], &mut out);
     }
 
     #[test]

@@ -21,14 +21,16 @@
 //! | module | what it does |
 //! |---|---|
 //! | `coarse` | the centroids of the lists |
+//! | `codewords` | 4-bit codes of rows |
 //! | `generation` | centroids and codebooks: assigns and encodes rows, assembles an index |
 //! | `index` | a searchable index |
 //! | `layout` | the bytes of both, as FAISS writes them |
 //! | `native` | the calls into the shim, and nothing else: all the unsafe code but `blas` |
-//! | `blas` | the matrix product that FAISS asks BLAS for |
+//! | `blas` | the matrix product, and the names that FAISS asks BLAS for |
 
 mod blas;
 mod coarse;
+mod codewords;
 mod generation;
 mod index;
 mod layout;
@@ -36,6 +38,7 @@ mod native;
 #[cfg(test)]
 mod tests;
 
+pub use self::blas::products;
 pub use self::coarse::Coarse;
 pub use self::generation::Generation;
 pub use self::index::{Expected, Index};

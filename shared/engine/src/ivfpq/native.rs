@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 // Links FAISS itself; the shim is what calls it.
 use faiss_sys as _;
 
+use super::codewords::Columns;
 use super::generation::ListStarts;
 use super::{IvfError, Metric, Shape};
 
@@ -317,7 +318,16 @@ impl Native {
     /// The code of each row.
     pub(super) fn encode(&self, rows: &[f32]) -> Result<Vec<u8>, IvfError> {
         let count = rows.len() / self.shape.dimension;
-        let mut codes = vec![0; count * self.shape.code.bytes()];
+        let code = self.shape.code;
+        if code.bits() == 4 {
+            let columns = Columns::new(&values_of(self.codebook_bytes()), self.shape.dimension / code.m());
+            let mut codes = Vec::with_capacity(count * code.bytes());
+            for row in rows.chunks_exact(self.shape.dimension) {
+                columns.encode(row, &mut codes);
+            }
+            return Ok(codes);
+        }
+        let mut codes = vec![0; count * code.bytes()];
         // SAFETY: the shim reads `count` rows and writes a code for each.
         call(|message| unsafe { genai_encode(message, self.ivf.as_ptr(), count, rows.as_ptr(), codes.as_mut_ptr()) })?;
         Ok(codes)

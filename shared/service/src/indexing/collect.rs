@@ -11,6 +11,7 @@ use format::gc::{COLLECTION_SCHEMA, CollectionList};
 use format::manifest::{DeadRef, Manifest};
 use format::record::IndexRecord;
 use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
 use model::{CollectionId, IndexUuid, Ulid};
 use storage::paths::{self, ObjectKind, ShardFile};
 use storage::{IndexPath, ObjectName, StoreError};
@@ -22,6 +23,8 @@ use crate::query::objects;
 
 /// Names per LIST call.
 const LIST_PAGE: usize = 1000;
+/// Indexes that are collected at a time: nearly all of it is waiting.
+const AT_ONCE: usize = 8;
 /// Names per DELETE call.
 const DELETE_BATCH: usize = 1000;
 
@@ -106,11 +109,16 @@ pub fn collect_once<'a>(
 /// The indexes cannot be listed, or a deleted one was not purged; a later run starts over.
 pub fn collect_all<'a>(ctx: &'a Arc<Context>, purger: &'a mut Purger) -> BoxFuture<'a, Result<(), IndexingError>> {
     Box::pin(async move {
-        for (path, uuid) in ctx.ports.catalog.list_all_indexes().await? {
+        let mut indexes = ctx.ports.catalog.list_all_indexes().await?;
+        // A run that time runs out for begins elsewhere the next time, so that each index has its turn.
+        let count = u64::try_from(indexes.len()).unwrap_or(u64::MAX).max(1);
+        indexes.rotate_left(usize::try_from(ctx.ids.nonce() % count).unwrap_or(0));
+        let collections = stream::iter(indexes).for_each_concurrent(AT_ONCE, |(path, uuid)| async move {
             if let Err(error) = collect_once(ctx, &path, uuid).await {
                 tracing::warn!(%error, bucket = %path.bucket, index = %path.index, "garbage collection failed");
             }
-        }
+        });
+        collections.await;
         purger.run(ctx).await?;
         Ok(())
     })

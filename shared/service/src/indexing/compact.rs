@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::compaction_policy::{self, PolicyConfig, ShardStat};
-use engine::{MergeSource, Merged, RowMap, Shard};
+use engine::{MergeSource, Merged, PoolError, RowMap, Shard};
 use format::manifest::{Manifest, TrainRef};
 use format::record::IndexRecord;
 use format::shard::EncodedShard;
@@ -189,9 +189,25 @@ async fn merge(
     }
     let config = record.config.clone();
     tracing::debug!(index = %manifest.index, shards = sources.len(), "merging to a flat shard");
-    let merged = ctx.pool.run_next(move || {
+    let merged = run_alone(ctx, move || {
         let merged = engine::merge(&config, &borrowed(&sources), None)?;
         Ok::<_, IndexingError>(MergedSources::new(merged, sources, None))
     });
     merged.await?
+}
+
+/// Runs a step of a merge on the pool, when no other runs: a caller that time ran out for leaves its step running, and
+/// the next one has to wait, for the memory of two may not be there.
+pub(super) async fn run_alone<T, F>(ctx: &Context, step: F) -> Result<T, PoolError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let permit = Arc::clone(&ctx.merging).acquire_owned().await.ok();
+    let step = move || {
+        let done = step();
+        drop(permit);
+        done
+    };
+    ctx.pool.run_next(step).await
 }

@@ -11,6 +11,7 @@
 //! | [`collect`] | garbage collection of one index |
 //! | [`purge`] | deletion of everything under a deleted index's uuid |
 //! | [`quarantine`] | the operator's way past an entry that cannot be read |
+//! | [`lease`] | who works on an index, for a while |
 //! | [`work`] | one index until nothing is due: lease, folds, compactions, dirty mark |
 //! | [`sweep`] | rings again for whoever has work |
 //! | [`runner`] | the task that runs all of this in a resident process |
@@ -25,6 +26,7 @@ mod error;
 pub mod fold;
 #[cfg(feature = "ivfpq")]
 mod generation;
+pub mod lease;
 mod publish;
 pub mod purge;
 pub mod quarantine;

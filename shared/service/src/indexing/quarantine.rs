@@ -11,7 +11,7 @@ use storage::{IndexPath, StoreError};
 
 use super::change::Change;
 use super::publish::Publisher;
-use super::{IndexingError, Outcome, fold, work};
+use super::{IndexingError, Outcome, fold, lease};
 use crate::Context;
 use crate::query::objects::{self, ReadFault};
 
@@ -136,7 +136,7 @@ pub fn quarantine<'a>(
             .run(record)
             .await?;
         // The failures that the entry caused are no reason to wait any longer.
-        work::forget_failures(ctx, path, "quarantine").await;
+        lease::forget_failures(ctx, path, "quarantine").await;
         Ok(outcome)
     })
 }

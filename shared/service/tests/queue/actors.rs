@@ -7,7 +7,7 @@ use std::time::Duration;
 use genai_vectors_service::Service;
 use genai_vectors_service::indexing::purge::Purger;
 use genai_vectors_service::indexing::work::{self, Next};
-use genai_vectors_service::indexing::{collect, sweep};
+use genai_vectors_service::indexing::{collect, lease, sweep};
 use model::{ApiError, Operation};
 use rand::RngExt;
 use serde_json::{Value, json};
@@ -155,7 +155,7 @@ async fn answer(process: &Process, message: &Message, number: u64) -> bool {
             (work::compactions(process.context(), path, &holder).await, holder)
         }
     };
-    work::release(process.context(), path, &holder).await;
+    lease::release(process.context(), path, &holder).await;
     !matches!(next, Next::NotBefore(_))
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use genai_vectors_service::indexing::{collect, sweep, work};
+use genai_vectors_service::indexing::{collect, lease, sweep, work};
 use genai_vectors_service::{Config, Service};
 use model::Operation;
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ impl Scene {
         tokio::time::sleep(self.maker.context().config.fold.due_age).await;
         work::folds(self.maker.context(), &path(), HOLDER).await;
         work::compactions(self.maker.context(), &path(), HOLDER).await;
-        work::release(self.maker.context(), &path(), HOLDER).await;
+        lease::release(self.maker.context(), &path(), HOLDER).await;
     }
 
     /// Puts back what an operation has changed.
@@ -251,7 +251,7 @@ pub async fn indexing(place: impl Fn() -> Box<dyn Place>) -> Vec<Measured> {
     let folding = scene.stage.process(Config::default()).await;
     let fold = async {
         work::folds(folding.context(), &path(), HOLDER).await;
-        work::release(folding.context(), &path(), HOLDER).await;
+        lease::release(folding.context(), &path(), HOLDER).await;
     };
     measured.push(scene.measure("Fold", "cold, 64 writes, a small shard", fold).await);
     // Two shards are there.
@@ -260,11 +260,11 @@ pub async fn indexing(place: impl Fn() -> Box<dyn Place>) -> Vec<Measured> {
     let context = Arc::clone(scene.maker.context());
     tokio::time::sleep(context.config.fold.due_age).await;
     work::folds(&context, &path(), HOLDER).await;
-    work::release(&context, &path(), HOLDER).await;
+    lease::release(&context, &path(), HOLDER).await;
     let compacting = scene.stage.process(few_rows()).await;
     let compaction = async {
         work::compactions(compacting.context(), &path(), "compact:measured").await;
-        work::release(compacting.context(), &path(), "compact:measured").await;
+        lease::release(compacting.context(), &path(), "compact:measured").await;
     };
     measured.push(
         scene
