@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -148,8 +149,8 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def environment(address: str, memory_mib: int) -> dict[str, str]:
-    """As the template and Lambda set it, with every service led to ours."""
+def environment(address: str, memory_mib: int, cache: str) -> dict[str, str]:
+    """As the template and Lambda set it, with every service led to ours, and an empty folder for what is kept."""
     endpoint = f"http://{address}"
     return {
         "AWS_LAMBDA_RUNTIME_API": address,
@@ -163,6 +164,7 @@ def environment(address: str, memory_mib: int) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "role",
         "AWS_ENDPOINT_URL": endpoint,
         "GENAI_VECTORS_ACCOUNT": ACCOUNT,
+        "GENAI_VECTORS_CACHE_DIR": cache,
         "GENAI_VECTORS_TABLE": "table",
         "GENAI_VECTORS_STORAGE": "s3://bucket",
         "GENAI_VECTORS_FOLD_QUEUE_URL": f"{endpoint}/{ACCOUNT}/fold",
@@ -178,7 +180,8 @@ def start(binary: Path, row: dict) -> Start:
     invocation = Invocation(signed(event) if row["routes"] else event)
     services = Services(invocation)
     threading.Thread(target=services.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    settings = environment(f"127.0.0.1:{services.server_port}", row["memory"])
+    cache = tempfile.TemporaryDirectory()
+    settings = environment(f"127.0.0.1:{services.server_port}", row["memory"], cache.name)
     began = time.perf_counter()
     process = subprocess.Popen([binary], env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     invocation.pid = process.pid
@@ -190,6 +193,7 @@ def start(binary: Path, row: dict) -> Start:
         invocation.done.set()
         services.shutdown()
         services.server_close()
+        cache.cleanup()
     status = invocation.answer.get("statusCode", 200) if isinstance(invocation.answer, dict) else 200
     if not came or invocation.failed or status in (401, 403) or status >= 500:
         raise RuntimeError(f"{row['name']}: {invocation.failed or invocation.answer}\n{output}")
