@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 main=.venvs/main/bin/python
 
+# What is built here is built with the tests' features: see tests/servers/Cargo.toml.
+export CARGO_AS_TESTED="--features genai-vectors-test-servers/as-tested"
 python3 infra/servers.py install minio seaweedfs ministack dynamodb-local dynoxide rclone
 
 $main shared/format/tests/open_with_peers.py

@@ -71,7 +71,9 @@ impl Door {
 }
 
 impl Front {
-    /// Answers one request; never fails, never panics. `ends_ms`: when Lambda ends the invocation.
+    /// Answers one request; never fails. A panic is an InternalServerException too in QueryVectors; the functions
+    /// without FAISS are built to end with one (profile `lean`), and API Gateway answers 500 for them. `ends_ms`: when
+    /// Lambda ends the invocation.
     pub async fn answer(&self, performer: &Performer, event: HttpEvent, request_id: &str, ends_ms: u64) -> Answered {
         let mut received = 0;
         let handled = AssertUnwindSafe(self.handle(performer, event, ends_ms, &mut received))

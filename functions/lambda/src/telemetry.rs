@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use service::metrics::ServiceMetrics;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::settings::environment;
 
@@ -41,8 +42,12 @@ pub fn init_logging() {
 /// The level is ours: what we are built on would log whole requests at the finest ones, vectors and keys included. Who
 /// wants that names it, as in `debug,lambda_runtime=trace`.
 fn filter(level: &str) -> EnvFilter {
+    let asked = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    if asked.max_level_hint().is_some_and(|finest| finest <= LevelFilter::INFO) {
+        return asked;
+    }
     let quiet: String = FOREIGN.iter().map(|name| format!("{name}=info,")).collect();
-    EnvFilter::try_new(format!("{quiet}{level}")).unwrap_or_else(|_| EnvFilter::new("info"))
+    EnvFilter::try_new(format!("{quiet}{level}")).unwrap_or(asked)
 }
 
 /// One metric of one invocation.
@@ -165,6 +170,8 @@ mod tests {
         let enabled = |level: &str| {
             let subscriber = tracing_subscriber::fmt().with_env_filter(filter(level)).finish();
             tracing::subscriber::with_default(subscriber, || {
+                let information = tracing::enabled!(target: "lambda_runtime::layers", tracing::Level::INFO);
+                assert_eq!(information, level != "warn");
                 let theirs = tracing::enabled!(target: "lambda_runtime::layers", tracing::Level::TRACE);
                 let ours = tracing::enabled!(target: "genai_vectors_service::write", tracing::Level::TRACE);
                 (theirs, ours)
@@ -173,6 +180,7 @@ mod tests {
         assert_eq!(enabled("trace"), (false, true));
         assert_eq!(enabled("trace,lambda_runtime=trace"), (true, true));
         assert_eq!(enabled("info"), (false, false));
+        assert_eq!(enabled("warn"), (false, false));
         assert_eq!(enabled("no=level=at=all"), (false, false));
     }
 

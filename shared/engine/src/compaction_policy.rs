@@ -168,7 +168,8 @@ fn full_tier(shards: &[ShardStat], config: &PolicyConfig) -> Option<Vec<ShardId>
             );
             let inputs = tier.iter().filter(|shard| fitting.contains(&shard.id));
             let live: u64 = inputs.clone().map(|shard| shard.live()).sum();
-            let waits = live >= config.flat_threshold && inputs.clone().all(|shard| shard.is_flat);
+            let may_wait = |shard: &&ShardStat| shard.is_flat && shard.live() >= absorbed_below(config);
+            let waits = live >= config.flat_threshold && inputs.clone().all(may_wait);
             (tier.len() >= config.fan_in.max(2) && fitting.len() > 1 && !waits).then_some(fitting)
         })
 }

@@ -20,7 +20,8 @@ KINDS = {"pq4": faiss.IndexIVFPQFastScan, "pq4r": faiss.IndexIVFPQFastScan, "pq8
 def make_files(folder):
     # The whole workspace, as everywhere else: the same features, so nothing is compiled twice.
     build = ["cargo", "build", "--quiet", "--release", "--locked", "--workspace", "--example", "ivfpq_files"]
-    subprocess.run([*build, "--features", "genai-vectors-engine/ivfpq"], cwd=ROOT, check=True)
+    as_tested = os.environ.get("CARGO_AS_TESTED", "").split()
+    subprocess.run([*build, *as_tested], cwd=ROOT, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     subprocess.run([target / "release" / "examples" / "ivfpq_files", folder], check=True)
 

@@ -42,7 +42,7 @@ pub struct Context {
     pub(crate) reads: ReadCaches,
     /// One live measurement of recall at a time.
     pub(crate) recall_permit: Semaphore,
-    /// One merge at a time, for its memory: also one that nobody waits for any more.
+    /// One merge at a time, for its memory.
     pub(crate) merging: Arc<Semaphore>,
     /// Indexes that this process deleted: the indexer purges them soon.
     pub(crate) deleted: DeletedIndexes,

@@ -15,7 +15,6 @@ use std::sync::{Arc, mpsc};
 use format::record::Lease;
 use genai_vectors_service::Config;
 use genai_vectors_service::indexing::fold::fold_once;
-use genai_vectors_service::indexing::lease::holding;
 use genai_vectors_service::indexing::work::{self, Next};
 use model::Operation::PutVectors;
 use rstest::rstest;
@@ -215,33 +214,4 @@ async fn a_failed_compaction_does_not_hold_up_folds() {
     put(&world, 0..3).await;
     assert!(!matches!(folds(&world, HOLDER).await, Next::NotBefore(_)));
     assert_eq!(tail(&world).await, 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn long_work_keeps_the_lease_and_takes_none_from_a_rival() {
-    let world = world(false).await;
-    let lasts = world.ctx().config.fold.lease;
-    let lasts_ms = u64::try_from(lasts.as_millis()).unwrap();
-    let long = async {
-        world.clock.set(world.ctx().now_ms() + lasts_ms / 2);
-        tokio::time::sleep(lasts / 2).await;
-        lease(&world).await.unwrap()
-    };
-    let kept = holding(world.ctx(), &path("idx"), HOLDER, long).await;
-    assert_eq!(
-        (kept.holder.as_str(), kept.until_ms),
-        (HOLDER, world.ctx().now_ms() + lasts_ms)
-    );
-    let rivals = async {
-        tokio::time::sleep(lasts / 2).await;
-        lease(&world).await.unwrap()
-    };
-    assert_eq!(holding(world.ctx(), &path("idx"), "a rival", rivals).await, kept);
-    world.clock.set(kept.until_ms + 1);
-    let free = async {
-        tokio::time::sleep(lasts / 2).await;
-        lease(&world).await.unwrap()
-    };
-    let taken = holding(world.ctx(), &path("idx"), "a rival", free).await;
-    assert_eq!(taken.holder, "a rival");
 }

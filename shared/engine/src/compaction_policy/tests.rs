@@ -38,6 +38,39 @@ fn stats(shards: &[(u64, u64)]) -> Vec<ShardStat> {
         .collect()
 }
 
+/// Folds leave them alone, so they must be merged, and what is merged they must leave alone.
+#[rstest]
+#[case::never_an_index(u64::MAX)]
+#[case::late_an_index(100_000)]
+#[case::by_default(20_000)]
+fn flat_shards_are_either_absorbed_or_merged(#[case] flat_threshold: u64) {
+    let config = PolicyConfig {
+        flat_threshold,
+        ..PolicyConfig::default()
+    };
+    let least = absorbed_below(&config);
+    assert!(least <= 4_096);
+    for rows in [least - 1, least] {
+        let one = flat(stats(&[(rows, 0)]));
+        let absorbed = absorb(
+            1_000_000,
+            1 << 30,
+            &one,
+            &PolicyConfig {
+                max_output_bytes: 2 << 30,
+                max_output_rows: 2_000_000,
+                ..config
+            },
+        );
+        assert_eq!(absorbed.len(), usize::from(rows < least), "{rows} rows");
+        // As many as reach the threshold by default: small ones do not wait for an index that they cannot be part of.
+        let ten = flat(stats(&[(rows, 0); 10]));
+        let waits = rows >= least && 10 * rows >= flat_threshold;
+        assert_eq!(plan(&ten, &config, false).is_some(), !waits, "{rows} rows");
+        assert!(plan(&ten, &config, true).is_some(), "{rows} rows");
+    }
+}
+
 #[rstest]
 #[case::nothing(&[], None)]
 #[case::few_of_a_tier(&[(1000, 0), (900, 0), (800, 0)], None)]

@@ -42,7 +42,7 @@ impl Default for IvfConfig {
             code: IvfCodeKind::Pq4,
             batch_size: 4_096,
             sample_per_list: 40,
-            recall_queries: 192,
+            recall_queries: 256,
             retrain_growth: 4,
             sample_bytes: 256 << 20,
         }

@@ -38,7 +38,7 @@ const CURVES: [Curve; 2] = [
     Curve {
         k: 100,
         depths: &[100, 150, 200, 300, 400, 600, 800, 1200, 1600],
-        enough: 96,
+        enough: 128,
     },
 ];
 /// Multiplications that finding the true answers may cost; fewer queries serve for larger shards. With 69 queries, on a

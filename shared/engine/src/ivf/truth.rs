@@ -20,7 +20,8 @@ use crate::ivfpq::products;
 const BLOCK_ROWS: usize = 256;
 /// Rows that one thread takes at a time.
 const TASK_ROWS: usize = 8 * 1024;
-/// Relative error of what is not the product: the exact distance itself, and the bounds' own arithmetic.
+/// For the rounding of bounds. (The exact distance's own error grows with the dimension, as the product's does: `error`
+/// has room for both.)
 const SLACK: f64 = 1.0 / (1 << 20) as f64;
 /// Below this, products may have underflowed.
 const LEAST_SQUARE: f64 = 1e-30;
@@ -97,7 +98,8 @@ impl<'a, V: Fn(u32) -> &'a [u8]> Scan<'_, '_, V> {
                 DistanceMetric::Cosine => 2.0,
                 DistanceMetric::Euclidean => f64::from(2 * space.exponent()).exp2(),
             },
-            // A chain of n products and sums has n roundings of 2^-24; twice that, and for twice the product.
+            // A chain of n products and sums has n roundings of 2^-24, and the product counts twice: 2^-23 n at most. Twice
+            // as much leaves room for the exact distance, which is off by less.
             error: SLACK + (space.padded() + 16) as f64 * 2.0_f64.powi(-22),
         }
     }

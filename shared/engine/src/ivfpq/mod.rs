@@ -38,7 +38,7 @@ mod native;
 #[cfg(test)]
 mod tests;
 
-pub use self::blas::products;
+pub(crate) use self::blas::products;
 pub use self::coarse::Coarse;
 pub use self::generation::Generation;
 pub use self::index::{Expected, Index};

@@ -113,14 +113,22 @@ pub fn collect_all<'a>(ctx: &'a Arc<Context>, purger: &'a mut Purger) -> BoxFutu
         // A run that time runs out for begins elsewhere the next time, so that each index has its turn.
         let count = u64::try_from(indexes.len()).unwrap_or(u64::MAX).max(1);
         indexes.rotate_left(usize::try_from(ctx.ids.nonce() % count).unwrap_or(0));
-        let collections = stream::iter(indexes).for_each_concurrent(AT_ONCE, |(path, uuid)| async move {
-            if let Err(error) = collect_once(ctx, &path, uuid).await {
-                tracing::warn!(%error, bucket = %path.bucket, index = %path.index, "garbage collection failed");
-            }
-        });
-        collections.await;
-        purger.run(ctx).await?;
-        Ok(())
+        let mut works: Vec<BoxFuture<'a, ()>> = Vec::with_capacity(indexes.len());
+        for (path, index) in indexes {
+            works.push(collect_or_warn(ctx, path, index));
+        }
+        let collections = stream::iter(works).buffer_unordered(AT_ONCE).collect::<()>();
+        // Beside each other: neither keeps the other from its turn.
+        let ((), purged) = futures::join!(collections, purger.run(ctx));
+        purged.map(|_| ())
+    })
+}
+
+fn collect_or_warn(ctx: &Arc<Context>, path: IndexPath, index: IndexUuid) -> BoxFuture<'_, ()> {
+    Box::pin(async move {
+        if let Err(error) = collect_once(ctx, &path, index).await {
+            tracing::warn!(%error, bucket = %path.bucket, index = %path.index, "garbage collection failed");
+        }
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::compaction_policy::{self, PolicyConfig, ShardStat};
-use engine::{MergeSource, Merged, PoolError, RowMap, Shard};
+use engine::{MergeSource, Merged, RowMap, Shard};
 use format::manifest::{Manifest, TrainRef};
 use format::record::IndexRecord;
 use format::shard::EncodedShard;
@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use model::ShardId;
 use roaring::RoaringBitmap;
 use storage::IndexPath;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::change::{Change, Input};
 use super::publish::Publisher;
@@ -43,6 +44,7 @@ pub fn compact_once<'a>(ctx: &'a Arc<Context>, path: &'a IndexPath) -> BoxFuture
         let Some(plan) = compaction_policy::plan(&stats(&manifest), &policy(ctx), settled) else {
             return Ok(Outcome::Nothing);
         };
+        let alone = Arc::new(Arc::clone(&ctx.merging).acquire_owned().await.ok());
         let mut sources = Vec::with_capacity(plan.inputs.len());
         for id in plan.inputs {
             let Some(entry) = manifest.shard(id) else {
@@ -51,7 +53,13 @@ pub fn compact_once<'a>(ctx: &'a Arc<Context>, path: &'a IndexPath) -> BoxFuture
             let shard = shards::whole_shard(ctx, manifest.index, entry).await?;
             let dead = objects::dead(ctx, manifest.index, id, manifest.dead.get(&id)).await?;
             let dead = dead.as_ref().clone();
-            sources.push(Source { id, shard, dead });
+            let _alone = Arc::clone(&alone);
+            sources.push(Source {
+                id,
+                shard,
+                dead,
+                _alone,
+            });
         }
         let merged = merge(ctx, &record, &manifest, sources).await?;
         let output = match merged.shard {
@@ -135,6 +143,9 @@ pub(super) struct Source {
     pub(super) id: ShardId,
     pub(super) shard: Arc<Shard>,
     pub(super) dead: RoaringBitmap,
+    /// No other merge reads its sources as long as these are held: also not when time ran out for whoever waited for
+    /// this one, which goes on with them on the pool. The memory for two may not be there.
+    _alone: Arc<Option<OwnedSemaphorePermit>>,
 }
 
 /// What became of the sources.
@@ -189,25 +200,9 @@ async fn merge(
     }
     let config = record.config.clone();
     tracing::debug!(index = %manifest.index, shards = sources.len(), "merging to a flat shard");
-    let merged = run_alone(ctx, move || {
+    let merged = ctx.pool.run_next(move || {
         let merged = engine::merge(&config, &borrowed(&sources), None)?;
         Ok::<_, IndexingError>(MergedSources::new(merged, sources, None))
     });
     merged.await?
-}
-
-/// Runs a step of a merge on the pool, when no other runs: a caller that time ran out for leaves its step running, and
-/// the next one has to wait, for the memory of two may not be there.
-pub(super) async fn run_alone<T, F>(ctx: &Context, step: F) -> Result<T, PoolError>
-where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
-{
-    let permit = Arc::clone(&ctx.merging).acquire_owned().await.ok();
-    let step = move || {
-        let done = step();
-        drop(permit);
-        done
-    };
-    ctx.pool.run_next(step).await
 }

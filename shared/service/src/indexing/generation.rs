@@ -15,7 +15,7 @@ use model::TrainId;
 use storage::{StoreError, paths};
 
 use super::IndexingError;
-use super::compact::{MergedSources, Source, borrowed, run_alone};
+use super::compact::{MergedSources, Source, borrowed};
 use crate::Context;
 
 /// A shard that costs more than this share of the exact scan, or whose largest list is this many times the average,
@@ -68,7 +68,7 @@ async fn with_new_generation(
 ) -> Result<MergedSources, IndexingError> {
     let id = TrainId(ctx.ids.ulid(record.floor));
     let (config, ivf) = (record.config.clone(), ctx.config.ivf.clone());
-    let trained = run_alone(ctx, move || {
+    let trained = ctx.pool.run_next(move || {
         let generation = TrainedGeneration::train(&config, &ivf, &borrowed(&sources), index_rows, id)?;
         let bytes = generation.to_bytes()?;
         Ok::<_, IndexingError>((generation, bytes, sources))
@@ -96,7 +96,7 @@ async fn build(
     sources: Vec<Source>,
 ) -> Result<(engine::Merged, Vec<Source>, Option<Quality>), IndexingError> {
     let (config, ivf) = (record.config.clone(), ctx.config.ivf.clone());
-    let built = run_alone(ctx, move || {
+    let built = ctx.pool.run_next(move || {
         let build = IvfBuild {
             generation: &generation,
             config: &ivf,

@@ -1,8 +1,7 @@
-//! The lease of an index: taken before work, extended while it lasts, given back after it.
+//! The lease of an index: taken before work, given back after it.
 //!
 //! It saves double work between processes; it never gives safety. It also remembers failed folds (see [`super::work`]).
-
-use std::future::Future;
+//! It is not extended while work lasts: there is one, and a long merge that kept it would take it from the folds.
 
 use format::record::{IndexRecord, Lease};
 use futures::future::BoxFuture;
@@ -71,43 +70,6 @@ pub(super) async fn take_lease(
             // Soon again: a refusal may only mean that the other lane took the lease for this process.
             Ok(Some(until_ms.min(now_ms.saturating_add(100))))
         }
-    }
-}
-
-/// Does `work`, and keeps the lease meanwhile: what takes longer than a lease would be begun a second time elsewhere.
-pub async fn holding<T>(ctx: &Context, path: &IndexPath, holder: &str, work: impl Future<Output = T>) -> T {
-    if ctx.config.fold.sole_indexer {
-        return work.await;
-    }
-    let mut work = std::pin::pin!(work);
-    let pause = ctx.config.fold.lease / 3;
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            () = tokio::time::sleep(pause) => extend(ctx, path, holder).await,
-        }
-    }
-}
-
-/// Takes the lease also where another lane held it when the work began. What a rival holds now it has taken from us:
-/// then the commit decides whose work counts.
-async fn extend(ctx: &Context, path: &IndexPath, holder: &str) {
-    let extended = async {
-        let Some(record) = ctx.ports.catalog.read_record(path).await? else {
-            return Ok(());
-        };
-        let now_ms = ctx.now_ms();
-        let lease = record.lease.as_ref();
-        if lease.is_some_and(|lease| lease.holder != holder && lease.until_ms > now_ms) {
-            return Ok(());
-        }
-        let (attempts, retry_at_ms) = lease.map_or((0, 0), |lease| (lease.attempts, lease.retry_at_ms));
-        let until_ms = now_ms.saturating_add(millis(ctx.config.fold.lease));
-        set_lease(ctx, path, &record, holder, until_ms, attempts, retry_at_ms).await?;
-        Ok::<_, IndexingError>(())
-    };
-    if let Err(error) = extended.await {
-        tracing::warn!(%error, "cannot extend a lease");
     }
 }
 

@@ -11,7 +11,7 @@ use format::record::IndexRecord;
 use futures::future::BoxFuture;
 use storage::{ClearDirty, IndexPath, Ring, Work};
 
-use super::lease::{forget_failures, holding, not_before, remembers_failures, set_lease, take_lease, valid_lease};
+use super::lease::{forget_failures, not_before, remembers_failures, set_lease, take_lease, valid_lease};
 use super::{IndexingError, Outcome, compact, fold};
 use crate::Context;
 use crate::query::objects;
@@ -85,7 +85,7 @@ async fn fold_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Result
     }
     let attempts = valid_lease(ctx, &record, holder).map_or(0, |lease| lease.attempts);
     let most = ctx.config.fold.max_entries >> attempts.min(31);
-    let outcome = holding(ctx, path, holder, fold::fold_once(ctx, path, most)).await?;
+    let outcome = fold::fold_once(ctx, path, most).await?;
     match outcome {
         Outcome::Committed { .. } if record.lease.as_ref().is_some_and(remembers_failures) => {
             forget_failures(ctx, path, holder).await;
@@ -116,7 +116,7 @@ async fn compact_step(ctx: &Arc<Context>, path: &IndexPath, holder: &str) -> Res
     if let Some(at) = take_lease(ctx, path, &record, holder).await? {
         return Ok(Some(Next::At(at)));
     }
-    let outcome = holding(ctx, path, holder, compact::compact_once(ctx, path)).await?;
+    let outcome = compact::compact_once(ctx, path).await?;
     if outcome == Outcome::Dropped {
         ctx.metrics.compaction_failures.add(1);
     }

@@ -121,17 +121,21 @@ impl CasCatalog {
         config: CasConfig,
     ) -> BoxFuture<'static, Result<Self, OpenCatalogError>> {
         Box::pin(async move {
-            match probe::probe(store.as_ref(), &ids).await {
+            // Both at once: a store far away would make a start slow. What the marker says counts after the probe.
+            let probed = probe::probe(store.as_ref(), &ids);
+            let marked = marker::verify(store.as_ref(), CatalogKind::Documents);
+            let (probed, marked) = futures::join!(probed, marked);
+            match probed {
                 // A full disk must not keep a server from reading. The probe was passed when the store was first opened.
-                Err(ProbeError::Store(error @ StoreError::Full { .. }))
-                    if marker::verify(store.as_ref(), CatalogKind::Documents).await.is_ok() =>
-                {
+                Err(ProbeError::Store(error @ StoreError::Full { .. })) if marked.is_ok() => {
                     tracing::warn!(%error, "the store is full: its conditional writes are not probed");
                 }
                 probed => probed?,
             }
-            let id = ids.uuid().to_string();
-            marker::verify_or_create(store.as_ref(), &ids, CatalogKind::Documents, &id).await?;
+            if marked.is_err() {
+                let id = ids.uuid().to_string();
+                marker::verify_or_create(store.as_ref(), &ids, CatalogKind::Documents, &id).await?;
+            }
             let catalog = Self::assemble(store, ids, config, false);
             catalog.ensure_root().await?;
             Ok(catalog)

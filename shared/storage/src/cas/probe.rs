@@ -51,22 +51,24 @@ pub async fn probe(store: &dyn ObjectStore, ids: &Ids) -> Result<(), ProbeError>
 
 async fn run(store: &dyn ObjectStore, name: &ObjectName, missing: &ObjectName) -> Result<(), ProbeError> {
     let first = store.create(name, Bytes::from_static(b"first")).await?;
+    let (on_present, on_missing) = futures::join!(present(store, name, &first), absent(store, missing, &first));
+    on_present.and(on_missing)
+}
+
+/// What becomes of a document that is there.
+async fn present(store: &dyn ObjectStore, name: &ObjectName, first: &ETag) -> Result<(), ProbeError> {
     refused(
         store.create(name, Bytes::from_static(b"again")).await,
         ProbeError::CreatesTwice,
     )?;
-    let second = match store.replace(name, Bytes::from_static(b"second"), &first).await {
+    let second = match store.replace(name, Bytes::from_static(b"second"), first).await {
         Ok(etag) => etag,
         Err(error) if is_refusal(&error) => return Err(ProbeError::RefusesCurrent(error.to_string())),
         Err(error) => return Err(error.into()),
     };
     refused(
-        store.replace(name, Bytes::from_static(b"stale"), &first).await,
+        store.replace(name, Bytes::from_static(b"stale"), first).await,
         ProbeError::ReplacesStale,
-    )?;
-    refused(
-        store.replace(missing, Bytes::from_static(b"missing"), &second).await,
-        ProbeError::ReplacesMissing,
     )?;
     let (bytes, etag) = store.read_tagged(name).await?;
     if bytes != "second" {
@@ -77,6 +79,15 @@ async fn run(store: &dyn ObjectStore, name: &ObjectName, missing: &ObjectName) -
             "a read gives another ETag than the write did".to_owned(),
         ));
     }
+    Ok(())
+}
+
+/// What becomes of one that is not; `etag` is another's.
+async fn absent(store: &dyn ObjectStore, missing: &ObjectName, etag: &ETag) -> Result<(), ProbeError> {
+    refused(
+        store.replace(missing, Bytes::from_static(b"missing"), etag).await,
+        ProbeError::ReplacesMissing,
+    )?;
     match store.read_tagged(missing).await {
         Err(StoreError::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.into()),
