@@ -14,13 +14,14 @@ build:
 
 test: test-rust test-python ## every test, Rust and Python
 
-# Real servers for the adapters' tests; a plain `cargo test --workspace` shows those as ignored.
+# Real servers for the adapters' tests; a plain `cargo test --workspace` shows those as ignored. (Without examples, which
+# `make lint` checks: linking them takes minutes.)
 SERVERS := genai-vectors-storage/servers,genai-vectors-service/servers
 
 test-rust:
 	infra/install.sh test
 	python3 infra/servers.py install minio seaweedfs ministack dynamodb-local dynoxide
-	cargo test --release --locked --workspace --features $(SERVERS)
+	cargo test --release --locked --workspace --lib --bins --tests --features $(SERVERS)
 
 # With --tests the binary shares its dependencies with test-rust's build: else two features would build them twice.
 test-python:

@@ -12,12 +12,31 @@ python3 infra/servers.py install minio seaweedfs ministack dynamodb-local dynoxi
 
 $main shared/format/tests/open_with_peers.py
 $main shared/engine/tests/stock_faiss.py
-$main -m pytest -q tests/conformance
-for version in 1.39.5 1.42.1 1.43.11; do
-  ".venvs/botocore-$version/bin/python" -m pytest -q tests/conformance -m "not cli"
-done
-GENAI_VECTORS_TEST_STORE=minio $main -m pytest -q tests/conformance
-GENAI_VECTORS_TEST_STORE=seaweedfs $main -m pytest -q tests/conformance/test_{buckets,indexes,vectors,query,pagination}.py
+# Runs suites at the same time, each named by its arguments; shows what each printed, and fails when one does. They mostly
+# wait: for a server's disk, and one request after the other.
+together() {
+  local logs number=0 failed=0 pids=()
+  logs=$(mktemp -d)
+  for suite in "$@"; do
+    bash -c "$suite" >"$logs/$number" 2>&1 &
+    pids+=($!)
+    number=$((number + 1))
+  done
+  for number in "${!pids[@]}"; do
+    wait "${pids[$number]}" || failed=1
+    echo "--- ${*:$((number + 1)):1}"
+    cat "$logs/$number"
+  done
+  rm -r "$logs"
+  return "$failed"
+}
+
+old() {
+  echo ".venvs/botocore-$1/bin/python -m pytest -q tests/conformance -m 'not cli'"
+}
+together "$main -m pytest -q tests/conformance" "$(old 1.39.5)" "$(old 1.42.1)" "$(old 1.43.11)"
+together "GENAI_VECTORS_TEST_STORE=minio $main -m pytest -q tests/conformance" \
+  "GENAI_VECTORS_TEST_STORE=seaweedfs $main -m pytest -q tests/conformance/test_{buckets,indexes,vectors,query,pagination}.py"
 PATH="$PWD/.venvs/deploy/bin:$PATH" SAM_CLI_TELEMETRY=0 sam build
 GENAI_VECTORS_TEST_STORE=lambda $main -m pytest -q tests/conformance
 GENAI_VECTORS_TEST_STORE=lambda GENAI_VECTORS_ENFORCE_IAM=1 $main -m pytest -q tests/conformance/test_{deployed,compatibility_script,cli,access}.py
