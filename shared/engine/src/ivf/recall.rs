@@ -46,6 +46,8 @@ const CURVES: [Curve; 2] = [
 const TRUTH_WORK: u64 = 40_000_000_000;
 /// No fewer queries than this, whatever they cost.
 const LEAST_QUERIES: u64 = 128;
+/// Once there are enough candidates, so many times fewer are asked for at first.
+const LATER: usize = 6;
 /// From here on more lists cannot find anything that matters.
 const ENOUGH: f64 = 0.9995;
 
@@ -204,14 +206,20 @@ impl<'a, V: Fn(u32) -> &'a [u8] + Sync> Subject<'a, V> {
     fn visit(&self, query: &mut Query, nprobe: usize, deepest: usize) -> Result<(), EngineError> {
         let until = nprobe.min(query.lists.len());
         let lists = query.lists.get(query.visited..until).unwrap_or_default();
-        let mut estimates = Vec::new();
-        // One more: the query itself is among them.
-        let rows = self
-            .index
-            .search_estimating(&query.seen, lists, deepest + 1, &mut estimates)?;
-        query.visited = query.visited.max(until);
         let worst = query.candidates.get(deepest.saturating_sub(1));
         let worst = worst.map_or(f32::INFINITY, |worst| worst.estimate);
+        let mut estimates = Vec::new();
+        // One more: the query itself is among them. And first for few: lists farther away have few that are good enough.
+        let few = if worst.is_finite() { deepest / LATER } else { deepest };
+        let mut rows = self
+            .index
+            .search_estimating(&query.seen, lists, few + 1, &mut estimates)?;
+        if rows.len() > few && few < deepest && estimates.last().is_some_and(|last| *last <= worst) {
+            rows = self
+                .index
+                .search_estimating(&query.seen, lists, deepest + 1, &mut estimates)?;
+        }
+        query.visited = query.visited.max(until);
         for (row, estimate) in rows.into_iter().zip(estimates) {
             if row != query.row && estimate <= worst {
                 let distance = query.prepared.distance((self.vector)(row));

@@ -18,6 +18,8 @@ const TRIAL_RECALL: f64 = 0.99;
 const TRIAL_ROWS: usize = 32_768;
 /// Codewords of a 4-bit sub-quantizer: the fewest rows that train it.
 const LEAST_ROWS: usize = 16;
+/// Rows that a thread encodes at a time.
+const TRIAL_BATCH: usize = 1024;
 /// Queries of a trial.
 const TRIAL_QUERIES: usize = 64;
 
@@ -147,51 +149,78 @@ fn choose_code(
     seed: u64,
 ) -> Result<(IvfCode, Generation), EngineError> {
     let mut chosen = None;
+    let mut trial: Option<Trial<'_>> = None;
     for (number, code) in codes.iter().enumerate() {
         let faiss = Generation::train(coarse, faiss_code(*code), seen, seed)?;
         let is_last = number + 1 == codes.len();
-        if is_last || is_good(&faiss, rows, seen, space, seed)? {
-            chosen = Some((*code, faiss));
-            break;
+        if !is_last {
+            let trial = match &trial {
+                Some(trial) => trial,
+                None => trial.insert(Trial::new(&faiss, rows, seen)?),
+            };
+            if !trial.is_good(&faiss, space, seed)? {
+                continue;
+            }
         }
+        chosen = Some((*code, faiss));
+        break;
     }
     chosen.ok_or_else(|| EngineError::Corrupt {
         what: "no product quantizer to choose from".to_owned(),
     })
 }
 
-fn is_good(faiss: &Generation, rows: &[&[u8]], seen: &[f32], space: Space, seed: u64) -> Result<bool, EngineError> {
-    let step = rows.len().div_ceil(TRIAL_ROWS).max(1);
-    let width = space.padded();
-    let trial: Vec<(&[u8], &[f32])> = rows
-        .iter()
-        .copied()
-        .zip(seen.chunks_exact(width))
-        .step_by(step)
-        .collect();
-    let batches: Vec<_> = trial
-        .par_chunks(1024)
-        .map(|batch| {
-            let seen: Vec<f32> = batch.iter().flat_map(|(_, seen)| seen.iter().copied()).collect();
-            let lists = faiss.assign(&seen)?;
-            let codes = faiss.encode_assigned(&seen, &lists)?;
-            Ok::<_, EngineError>((lists, codes))
+/// Some of the sample's rows, as stored and as FAISS sees them, in the order of their lists, which are those of every
+/// code.
+struct Trial<'a> {
+    rows: Vec<&'a [u8]>,
+    seen: Vec<f32>,
+    lists: Vec<u32>,
+    list_starts: Vec<u32>,
+}
+
+impl<'a> Trial<'a> {
+    fn new(faiss: &Generation, rows: &[&'a [u8]], seen: &[f32]) -> Result<Self, EngineError> {
+        let step = rows.len().div_ceil(TRIAL_ROWS).max(1);
+        let width = faiss.shape().dimension;
+        let (rows, drawn): (Vec<&[u8]>, Vec<&[f32]>) =
+            rows.iter().copied().zip(seen.chunks_exact(width)).step_by(step).unzip();
+        let batches: Vec<Vec<u32>> = drawn
+            .par_chunks(TRIAL_BATCH)
+            .map(|batch| faiss.assign(&batch.concat()))
+            .collect::<Result<_, _>>()?;
+        let unordered = batches.concat();
+        let order = super::assemble::by_list(&unordered, faiss.shape().nlist);
+        let places = || order.rows.iter().map(|row| *row as usize);
+        Ok(Self {
+            rows: places().filter_map(|row| rows.get(row).copied()).collect(),
+            seen: places()
+                .filter_map(|row| drawn.get(row))
+                .copied()
+                .flatten()
+                .copied()
+                .collect(),
+            lists: places().filter_map(|row| unordered.get(row).copied()).collect(),
+            list_starts: order.list_starts,
         })
-        .collect::<Result<_, _>>()?;
-    let (lists, codes): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
-    let (lists, codes) = (lists.concat(), codes.concat());
-    let order = super::assemble::by_list(&lists, faiss.shape().nlist);
-    let codes = super::assemble::permuted(&codes, faiss.code_size(), &order.rows);
-    let index = faiss.assemble(&order.list_starts, &codes)?;
-    let subject = Subject {
-        index: &index,
-        space,
-        rows: u32::try_from(order.rows.len()).unwrap_or(u32::MAX),
-        vector: |row: u32| {
-            let place = order.rows.get(row as usize).and_then(|row| trial.get(*row as usize));
-            place.map_or(&[] as &[u8], |(bytes, _)| *bytes)
-        },
-    };
-    let depth = subject.depth_of_code(TRIAL_RECALL, TRIAL_QUERIES, seed)?;
-    Ok(depth.is_some_and(|depth| depth <= TRIAL_DEPTH))
+    }
+
+    fn is_good(&self, faiss: &Generation, space: Space, seed: u64) -> Result<bool, EngineError> {
+        let width = faiss.shape().dimension;
+        let codes: Vec<Vec<u8>> = self
+            .seen
+            .par_chunks(TRIAL_BATCH * width)
+            .zip(self.lists.par_chunks(TRIAL_BATCH))
+            .map(|(seen, lists)| faiss.encode_assigned(seen, lists))
+            .collect::<Result<_, _>>()?;
+        let index = faiss.assemble(&self.list_starts, &codes.concat())?;
+        let subject = Subject {
+            index: &index,
+            space,
+            rows: u32::try_from(self.rows.len()).unwrap_or(u32::MAX),
+            vector: |row: u32| self.rows.get(row as usize).copied().unwrap_or_default(),
+        };
+        let depth = subject.depth_of_code(TRIAL_RECALL, TRIAL_QUERIES, seed)?;
+        Ok(depth.is_some_and(|depth| depth <= TRIAL_DEPTH))
+    }
 }
