@@ -39,7 +39,8 @@ together "GENAI_VECTORS_TEST_STORE=minio $main -m pytest -q tests/conformance" \
   "GENAI_VECTORS_TEST_STORE=seaweedfs $main -m pytest -q tests/conformance/test_{buckets,indexes,vectors,query,pagination}.py"
 PATH="$PWD/.venvs/deploy/bin:$PATH" SAM_CLI_TELEMETRY=0 sam build
 together "GENAI_VECTORS_TEST_STORE=lambda $main -m pytest -q tests/conformance" \
-  "GENAI_VECTORS_TEST_STORE=lambda GENAI_VECTORS_ENFORCE_IAM=1 $main -m pytest -q tests/conformance/test_{deployed,compatibility_script,cli,access}.py &&
-    $main -m pytest -q tests/deploy && $main -m pytest -q tests/clients"
+  "GENAI_VECTORS_TEST_STORE=lambda GENAI_VECTORS_ENFORCE_IAM=1 $main -m pytest -q tests/conformance/test_{deployed,compatibility_script,cli,access}.py"
+$main -m pytest -q tests/deploy
+$main -m pytest -q tests/clients
 $main -m pytest -q tests/faults
 $main -m pytest -q tests/recall
