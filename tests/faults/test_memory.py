@@ -11,8 +11,8 @@ from wire import RawClient
 JSON = {"Content-Type": "application/json"}
 MIB = 1024 * 1024
 BUDGET = 256 * MIB
-# Code, caches and what the allocator keeps for a second.
-SLACK = 120 * MIB
+# Code, caches and what the allocator keeps for a second: 122 MiB after twelve bodies of 20 MiB, sampled as they go.
+SLACK = 160 * MIB
 CLIENTS = 12
 LARGEST = 20 * MIB
 
