@@ -1,8 +1,8 @@
 //! One index until nothing is due: folds in one lane, compactions in another, the dirty mark when both are done.
 //!
 //! The lease remembers failed folds: each one that the index's own data made fail halves the next, down to one entry,
-//! and waits longer; a fold that is committed ends that memory. Other failures pass by themselves and are not remembered. Failed compactions are not either: folds,
-//! which keep the tail short, must not wait for them.
+//! and waits longer; a fold that is committed ends that memory. Other failures pass by themselves and are not
+//! remembered. Failed compactions are not either: folds, which keep the tail short, must not wait for them.
 
 use std::sync::Arc;
 use std::time::Duration;
